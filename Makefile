@@ -1,0 +1,43 @@
+# `make demo`, `make test` and `make check` need Python, pip and make; each sets up .venv first.
+PYTHON ?= python3
+BIN := .venv/bin
+STAMP := .venv/.installed
+PYTEST := $(BIN)/python -m pytest
+
+.PHONY: demo test test-slow check docs format clean
+
+demo: $(STAMP)
+	$(BIN)/radloop demo -o demo-run
+
+test: $(STAMP)
+	$(PYTEST) -n 2
+
+# not in parallel: some of them measure time
+test-slow: $(STAMP)
+	$(PYTEST) -m slow
+
+check: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/cog -I docs --check --diff --check-fail-msg "run make docs" docs/cli.md docs/registry.md
+	$(PYTEST) -q tests/test_docs.py -k changelog
+
+docs: $(STAMP)
+	$(BIN)/cog -I docs -r docs/cli.md docs/registry.md
+
+format: $(STAMP)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean:
+	rm -rf .venv demo-run build dist
+
+# Debian's python3 comes without ensurepip: then pip is put in from outside
+$(STAMP): pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "radloop needs Python 3.11 or newer; make PYTHON=...")'
+	test -x $(BIN)/pip || $(PYTHON) -m venv .venv || { $(PYTHON) -m venv --clear --without-pip .venv \
+		&& $(PYTHON) -m pip --python $(BIN)/python install pip; }
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
+	touch $@

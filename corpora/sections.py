@@ -1,0 +1,372 @@
+"""The sections of a report: where each begins and ends, and which of them are to be read.
+
+    FINDINGS: Small left effusion.        -> findings
+    Impression - 1. Stable.               -> impression
+    LUNGS: Clear.  Pneumothorax: None.    part of the section around it
+
+A heading is one of the phrases below before a colon or a dash, or alone on its line. Whether it is a heading or part
+of a sentence ("there are other findings: ...") is decided by what stands before it and by its capitals.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from functools import cache, lru_cache
+from itertools import product
+from operator import itemgetter
+from typing import Final
+
+from corpora.errors import ConfigError
+from corpora.types import Report, Section
+
+# "(s)" stands for the singular, the plural and the literal "(s)"
+_PHRASES: Final[dict[str, str]] = {
+    "findings": "finding(s), chest findings, lung findings, x-ray findings, radiographic findings, imaging findings, "
+    "radiological findings, result(s), observation(s), report, narrative, description",
+    "impression": "impression(s), imp, conclusion(s), opinion(s), summary, interpretation(s), assessment, "
+    "assessment and plan, assessment/plan, impression and plan, impression/plan, final impression, overall impression, "
+    "impression and recommendation(s), impression/recommendation(s), conclusion and recommendation(s), "
+    "conclusion/recommendation(s), summary and recommendation(s), radiological opinion",
+    "findings_impression": "",
+    "indication": "indication(s), clinical indication(s), clinical information, clinical info, clinical details, "
+    "clinical data, clinical question(s), clinical statement, clinical summary, clinical background, clinical notes, "
+    "clinical context, clinical request, clinical, clinical diagnosis, clinical impression, provisional diagnosis, "
+    "admitting diagnosis, relevant clinical information, question, reason, reason for exam(s), reason for examination, "
+    "reason for this exam, reason for this examination, reason for study, reason for this study, reason for x-ray, "
+    "reason for visit, reason for referral, reason for request, indication for exam, indication for examination, "
+    "indication for study, indication/history, indication and history, history/indication, history and indication, "
+    "clinical history/indication, symptom(s), chief complaint, presenting complaint",
+    "history": "history, hx, clinical history, clinical hx, medical history, past medical history, patient history, "
+    "brief history, relevant history, history of present illness, hpi, pmh",
+    "comparison": "comparison(s), comparison study, comparison studies, comparison exam(s), comparison examination(s), "
+    "comparison film(s), comparison is made to, compared to, compared with, prior(s), prior study, prior studies, "
+    "prior exam(s), prior examination(s), prior film(s), prior imaging, previous, previous study, previous studies, "
+    "previous exam(s), previous examination(s), previous film(s), previous imaging",
+    "technique": "technique(s), procedure(s), procedure comment(s), procedure description, exam(s), exam date, "
+    "exam type, exam performed, exam description, date of exam, type of exam, examination(s), examination performed, "
+    "date of examination, type of examination, study, study date, study type, study performed, study description, "
+    "view(s), number of views, technique and views, projection(s), protocol, modality",
+    "recommendation": "recommendation(s), suggestion(s), recommendation(s) and suggestion(s), "
+    "recommendation(s)/suggestion(s), follow-up recommendation(s), plan, advice",
+    "wet_read": "wet read, wet-read, wet reading, preliminary report, preliminary read, preliminary reading, "
+    "preliminary interpretation, preliminary, prelim report, prelim read, prelim",
+    "addendum": "addendum, addenda, addendum report, supplementary report",
+    "notification": "notification(s), communication, critical result(s), critical results communication, "
+    "discussion of results",
+    "body": "final report, final read, final reading, radiology report, x-ray report",
+}
+
+#: The names a section can have.
+NAMES: Final = tuple(_PHRASES)
+
+_READING: Final = frozenset({"findings", "impression", "findings_impression"})
+_WITH_READING: Final = frozenset({"wet_read", "addendum"})
+# what follows one of these after a blank line, or under the title of a film, is the reading without a heading
+_ONE_PARAGRAPH: Final = frozenset({"indication", "history", "comparison", "technique"})
+# words that prose puts before a colon too
+_AMBIGUOUS: Final = frozenset(
+    "advice assessment clinical communication description exam examination examinations exams finding interpretation "
+    "modality observation observations opinion plan preliminary previous prior priors procedure procedures projection "
+    "projections protocol question reason report result results studies study summary symptom symptoms technique "
+    "techniques view views".split()
+)
+# a heading even in lower case in the midst of a line that has no full stops ...
+_STRONG: Final = frozenset("findings impression impressions imp conclusion conclusions".split())
+# ... unless one of these qualifies it: "the following findings:"
+_QUALIFIERS: Final = frozenset(
+    "a abdominal abnormal above acute additional all an ancillary and any associated below bone bony cardiac chest "
+    "chronic clinical critical diagnostic first following for from further general her his important in incidental "
+    "initial its key lung lungs main major mediastinal minor miscellaneous my negative new no nonacute normal of or "
+    "osseous other our pertinent pleural positive previous prior pulmonary radiographic radiological relevant same "
+    "secondary significant similar skeletal some specific such that the these this those to unexpected vascular with "
+    "your".split()
+)
+_TITLE_WORDS: Final = frozenset("cxr chest x-ray xray x-rays radiograph radiographs".split())
+_TITLE_ENDS: Final = _TITLE_WORDS | frozenset("view views pa ap lateral lat portable".split())
+
+
+# a heading in start:end and the section it begins; if names follow, it counts only inside a section so named
+_Mark = tuple[int, int, str, frozenset[str] | None]
+
+
+def _spell(phrase: str) -> Iterator[str]:
+    parts = phrase.split("(s)")
+    for endings in product(("", "s", "(s)"), repeat=len(parts) - 1):
+        yield "".join(part + ending for part, ending in zip(parts, (*endings, ""), strict=True))
+
+
+def _phrases() -> Iterator[tuple[str, str]]:
+    for name, listed in _PHRASES.items():
+        for phrase in filter(None, listed.split(", ")):
+            yield from ((spelled, name) for spelled in _spell(phrase))
+    joiners = ("/", " / ", " and ", " & ", "-", " - ", ", ")
+    lasts = ("impression(s)", "conclusion(s)", "opinion", "interpretation")
+    for joiner, last in product(joiners, lasts):
+        yield from ((spelled, "findings_impression") for spelled in _spell(f"finding(s){joiner}{last}"))
+
+
+_NAMED: Final = dict(_phrases())
+
+
+def _by_last_word() -> dict[str, tuple[tuple[str, str], ...]]:
+    found: dict[str, list[tuple[str, str]]] = {}
+    for phrase, name in sorted(_NAMED.items(), key=lambda item: -len(item[0])):
+        found.setdefault(phrase.split()[-1], []).append((phrase, name))
+    return {last: tuple(phrases) for last, phrases in found.items()}
+
+
+_BY_LAST_WORD: Final = _by_last_word()
+_INNER_WORDS: Final = frozenset(word for phrase in _NAMED for word in phrase.split()[:-1])
+
+
+# one character where the separator is; a dash must have white space after it
+_SEPARATORS: Final = (":", "- ", "\u2013 ", "\u2014 ", "-\n", "-\r")
+_PADDING: Final = " \t\r\xa0*_-\u2013\u2014"
+_BULLETS: Final = " \t\xa0*#_>([\"'-"
+# headings without a separator: alone on their line, or capitals before a sentence; a rule ends a wet read
+_LINE: Final = re.compile(
+    r"\n[ \t\xa0]*+[*#]*+[ \t]*+(?:(?P<rule>_{5,})|(?P<wet>WET READ(?: VERSION #?\d+)?)(?= [^:\n]*(?:\d:|\n))|"
+    r"(?P<alone>[A-Za-z][A-Za-z /&(),-]{1,40}+)[ \t\xa0\r*_]*+(?=\n|\Z)|"
+    r"(?P<capitals>[A-Z](?:[A-Z/&()]++[ \t]++)+)(?=[A-Z][a-z]|A |\d+[.)]))"
+)
+_UNDERLINES: Final = ("-----", "=====", "_____")
+_TIMESTAMP: Final = re.compile(r"[_\s\d:/.,#-]*(?:[AaPp][Mm]\b)?[^\S\n]*(?=\n)")
+_BLANK_LINE: Final = re.compile(r"\n[^\S\n]*\n")
+_LINE_OF_ITS_OWN: Final = re.compile(r"\n[^\S\n]*\n|(?:(?<=[.!?)])|(?<=[Nn]one)|(?<=NONE))[^\S\n]*\n(?=\s*[A-Z\d])")
+_ASCII_LOWER: Final = {code: code + 32 for code in range(ord("A"), ord("Z") + 1)}
+_ENDS_SENTENCE: Final = frozenset(".!?:;)]_*|>\"'-\u2013\u2022\u201d")
+
+
+def split_sections(text: str) -> tuple[Section, ...]:
+    """The sections of a free-text report, in order; bodies without heading and surrounding white space, none empty.
+
+    >>> text = "INDICATION: Cough. FINDINGS: Clear lungs. Impression: Normal."
+    >>> [(part.name, text[part.start : part.end]) for part in split_sections(text)]
+    [('indication', 'Cough.'), ('findings', 'Clear lungs.'), ('impression', 'Normal.')]
+    """
+    marks = _marks(text)
+    ends_paragraph = _BLANK_LINE if any(mark[2] in _READING for mark in marks) else _LINE_OF_ITS_OWN
+    found: list[Section] = []
+    name, begin = "body", 0
+    for start, end, next_name, ends in marks:
+        if start >= begin and (ends is None or name in ends):
+            _add(found, text, name, begin, start, ends_paragraph)
+            name, begin = next_name, end
+    _add(found, text, name, begin, len(text), ends_paragraph)
+    return tuple(found)
+
+
+def _add(found: list[Section], text: str, name: str, begin: int, end: int, ends_paragraph: re.Pattern[str]) -> None:
+    body = text[begin:end].lstrip()
+    if body.startswith(_UNDERLINES):
+        body = body.lstrip(body[0]).lstrip()
+    begin, end = end - len(body), end - len(body) + len(body.rstrip())
+    if end <= begin:
+        return
+    paragraph = ends_paragraph.search(text, begin, end) if name in _ONE_PARAGRAPH else None
+    if paragraph is None:
+        found.append(Section(name, begin, end))
+        return
+    found.append(Section(name, begin, begin + len(text[begin : paragraph.start()].rstrip())))
+    _add(found, text, "body", paragraph.end(), end, ends_paragraph)
+
+
+def _marks(text: str) -> list[_Mark]:
+    marks: list[_Mark] = []
+    for separator in _SEPARATORS:
+        at = text.find(separator)
+        while at >= 0:
+            mark = _leads_line(text, at) or _before_separator(text, at)
+            if mark:
+                marks.append(mark)
+            at = text.find(separator, at + 1)
+    # the line break in front makes the first line one like the others
+    for hit in _LINE.finditer("\n" + text):
+        mark = _without_separator(text, hit)
+        if mark:
+            marks.append(mark)
+    marks.sort(key=itemgetter(0))
+    return marks
+
+
+def _leads_line(text: str, at: int) -> _Mark | None:
+    """The usual case, quickly: the heading is all there is between the line break and the separator."""
+    line = text.rfind("\n", 0, at) + 1
+    if at - line > 40 or (line > 1 and text[line - 2].isalpha() and _is_wrapped(text, line)):
+        return None
+    known = _known_line(text[line:at], text[at])
+    return (line + known[0], _past_separator(text, at, known[1]), known[1], None) if known else None
+
+
+def _is_wrapped(text: str, line: int) -> bool:
+    """Whether the line before may hold the first words of a phrase: REASON FOR / EXAMINATION."""
+    return text[max(0, line - 16) : line].split()[-1].lower() in _INNER_WORDS
+
+
+@lru_cache(maxsize=4096)
+def _known_line(line: str, separator: str) -> tuple[int, str] | None:
+    phrase = line.strip(_PADDING).lstrip(_BULLETS)
+    name = _NAMED.get(" ".join(phrase.lower().split()))
+    # in lower case it may be the end of a wrapped sentence
+    if name is None or not phrase[0].isupper():
+        return None
+    return len(line) - len(line.lstrip()), name
+
+
+def _before_separator(text: str, at: int) -> _Mark | None:
+    begin = max(0, at - 60)
+    window = _fold(text[begin:at]).rstrip(_PADDING)
+    last = window[window.rfind(" ") + 1 :]
+    phrases = _phrases_ending(last)
+    if phrases is None:
+        return None
+    end = begin + len(window)
+    spaced = " ".join(window.split())
+    for phrase, name in phrases:
+        if spaced.endswith(phrase):
+            start = begin + _phrase_start(window, phrase)
+            if start >= begin and _is_heading(text, start, end, at, name):
+                return start, _past_separator(text, at, name), name, None
+    return _title(text, end, at)
+
+
+@lru_cache(maxsize=4096)
+def _phrases_ending(last: str) -> tuple[tuple[str, str], ...] | None:
+    """The phrases that end in the last word before a separator; None if neither a heading nor a title does."""
+    word = last.rpartition("\n")[2]
+    phrases = _BY_LAST_WORD.get(word) or _BY_LAST_WORD.get(word.rpartition(".")[2].lstrip(_BULLETS))
+    if phrases is None and word.rstrip(")") in _TITLE_ENDS:
+        return ()
+    return phrases
+
+
+def _fold(text: str) -> str:
+    folded = text.lower()
+    # a few capitals, such as the Turkish dotted I, grow when lowered
+    return folded if len(folded) == len(text) else text.translate(_ASCII_LOWER)
+
+
+def _phrase_start(window: str, phrase: str) -> int:
+    """Where ``phrase``, with any white space between its words, begins at the end of ``window``; -1 inside a word."""
+    end = len(window)
+    for word in reversed(phrase.split()):
+        end = len(window[:end].rstrip()) - len(word)
+    return -1 if end > 0 and (window[end - 1].isalnum() or window[end - 1] in "/&") else end
+
+
+def _is_heading(text: str, start: int, end: int, at: int, name: str) -> bool:
+    before = text[max(0, start - 80) : start]
+    stripped = before.rstrip()
+    gap = before[len(stripped) :]
+    on_line_start = not stripped or "\n" in gap
+    clean = not stripped or stripped[-1] in _ENDS_SENTENCE or gap.count("\n") > 1
+    heading = text[start:end]
+    upper, titled = heading.isupper(), heading[0].isupper()
+    ambiguous = heading.lower().split()[-1] in _AMBIGUOUS
+    if text[at] != ":":
+        spaced = text[at + 1 : at + 2] in {"", " ", "\t", "\r", "\n", "-"}
+        return spaced and ((upper and (on_line_start or clean)) or (on_line_start and titled and not ambiguous))
+    if ambiguous and not upper:
+        in_line = titled and name not in _ONE_PARAGRAPH
+        return (on_line_start and titled) or (clean and (on_line_start or in_line))
+    if on_line_start or clean:
+        return True
+    previous = stripped.rsplit(None, 1)[-1].strip(",;")
+    if name in _READING:
+        return (upper or heading.lower() in _STRONG) and previous.lower() not in _QUALIFIERS
+    return upper and not previous.isupper()
+
+
+def _past_separator(text: str, at: int, name: str) -> int:
+    end = at + 1
+    while end < len(text) and text[end] in ":*-\u2013\u2014":
+        end += 1
+    return _past_timestamp(text, end) if name == "wet_read" else end
+
+
+def _past_timestamp(text: str, end: int) -> int:
+    stamp = _TIMESTAMP.match(text, end)
+    return stamp.end() if stamp else end
+
+
+def _title(text: str, end: int, at: int) -> _Mark | None:
+    """The name of the film before a colon ("CXR 2 views:"), which ends a section that is not the reading."""
+    if text[at] != ":":
+        return None
+    begin = max(text.rfind("\n", 0, end), text.rfind(". ", 0, end)) + 1
+    words = re.split(r"[\s,()]+", text[begin:end].lower().strip())
+    if len(words) > 8 or ":" in text[begin:end] or _TITLE_WORDS.isdisjoint(words):
+        return None
+    return begin, at + 1, "body", _ONE_PARAGRAPH
+
+
+def _without_separator(text: str, hit: re.Match[str]) -> _Mark | None:
+    kind = str(hit.lastgroup)
+    # the match is in the text with a line break in front: it begins where the line does
+    line, end = hit.start(), hit.end(kind) - 1
+    if kind == "rule":
+        return line, end, "body", _WITH_READING
+    if kind == "wet":
+        return line, _past_timestamp(text, end), "wet_read", None
+    heading = hit[kind].rstrip(_PADDING)
+    name = _NAMED.get(" ".join(heading.lower().split()))
+    if name is None or (kind == "alone" and not _may_stand_alone(text, line, heading)):
+        return None
+    return line, end, name, None
+
+
+def _may_stand_alone(text: str, line: int, heading: str) -> bool:
+    """Whether a phrase alone on its line is a heading, or the last word of a wrapped sentence."""
+    before = text[max(0, line - 120) : line]
+    written = before.rstrip()
+    if not written or written[-1] in _ENDS_SENTENCE or before[len(written) :].count("\n") > 1:
+        return True
+    return heading.isupper() and any(map(str.islower, written.rpartition("\n")[2]))
+
+
+def select(report: Report, wanted: str = "findings,impression") -> list[Section]:
+    """The ``wanted`` sections of ``report`` in the order of its text.
+
+    ``wanted`` is names with commas between them; ``impression|findings`` is the first of the two that the report has.
+    ``findings`` and ``impression`` also stand for a section that is both, for wet reads and addenda; where the report
+    has none of these, for its text without headings, and at last for recommendations if those are all it has.
+    A report that comes without sections is split here. Raises ``ConfigError`` (``config.section``) for a name that
+    no section can have.
+
+    >>> [part.name for part in select(Report("1", "HISTORY: Fall.\\n\\nNo fracture."))]
+    ['body']
+    """
+    groups = _parse(wanted)
+    sections = report.sections or split_sections(report.text)
+    present = {section.name for section in sections}
+    names: set[str] = set()
+    for group in groups:
+        names |= next((found for name in group if (found := _also(name) & present)), set())
+    if any(name in _READING for group in groups for name in group):
+        # a wet read or an addendum comes beside the reading, it does not stand in for it
+        if not names:
+            names = {"body"} & present
+        names |= _WITH_READING & present
+        names = names or {"recommendation"}
+    return sorted((section for section in sections if section.name in names), key=lambda section: section.start)
+
+
+def _also(name: str) -> frozenset[str]:
+    return frozenset({name, "findings_impression"}) if name in _READING else frozenset({name})
+
+
+@cache
+def _parse(wanted: str) -> tuple[tuple[str, ...], ...]:
+    groups = tuple(tuple(name.strip().lower() for name in group.split("|")) for group in wanted.split(","))
+    for name in (name for group in groups for name in group):
+        if name not in _PHRASES:
+            raise _unknown(name)
+    return groups
+
+
+def _unknown(name: str) -> ConfigError:
+    from corpora.registry import unknown
+
+    error = unknown("config.section", "section", name, NAMES)
+    return ConfigError(error.code, error.message, where="sections")

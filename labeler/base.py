@@ -1,0 +1,67 @@
+"""What a labeler is, how to get one by name, and a toy for tests of what is built on labelers."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from corpora.labels import NEGATIVE, POSITIVE, State
+from corpora.registry import find
+from corpora.schema import LabelSchema
+from corpora.types import Report
+from labeler.types import LabelVector, Mention
+
+
+class Labeler(Protocol):
+    """Reads reports one at a time; the same report always gets the same labels."""
+
+    made_by: str
+
+    @property
+    def schema(self) -> LabelSchema:
+        """The labels it gives, in order."""
+        ...
+
+    def __call__(self, report: str | Report, sections: str = "findings,impression") -> LabelVector:
+        """Label one report, with evidence; ``sections`` as ``corpora.sections.select`` takes them."""
+        ...
+
+    def states(self, report: Report, sections: str = "findings,impression") -> tuple[State, ...]:
+        """The states of the same vector, without evidence."""
+        ...
+
+
+def load(name: str = "rules.v1", schema: str = "chexpert14.v1") -> Labeler:
+    """The labeler registered as ``name``, for a schema. Raises ``RegistryError`` with the nearest names.
+
+    >>> load("rules.v1")("No effusion. Possible small pneumothorax.")["Pneumothorax"]
+    -1
+    """
+    labeler: Labeler = find("labelers", name).load()(schema)
+    return labeler
+
+
+class ToyLabeler:
+    """Positive where a label's name occurs in the text, negative where it does not: for tests, not for reports."""
+
+    made_by = "toy.v1"
+
+    def __init__(self, schema: str = "") -> None:
+        self.schema = LabelSchema("toy.v1", ("effusion", "fracture"))
+
+    def __call__(self, report: str | Report, sections: str = "") -> LabelVector:
+        """Label one report by its words."""
+        report = Report("", report) if isinstance(report, str) else report
+        lower = report.text.lower()
+        mentions = tuple(
+            Mention(label, lower.index(label), lower.index(label) + len(label), POSITIVE, (), "contains")
+            for label in self.schema.labels
+            if label in lower
+        )
+        return LabelVector(
+            report.study_id, self.schema.name, self.schema.labels, self.states(report), mentions, self.made_by
+        )
+
+    def states(self, report: Report, sections: str = "") -> tuple[State, ...]:
+        """The states alone."""
+        lower = report.text.lower()
+        return tuple(POSITIVE if label in lower else NEGATIVE for label in self.schema.labels)

@@ -1,0 +1,134 @@
+"""Whether a finding is asserted, denied or left open, and by which words.
+
+>>> from labeler import load
+>>> labeler = load("rules.v1")
+>>> labeler("No effusion or pneumothorax.").asserted()
+{'No Finding': 1, 'Pneumothorax': 0, 'Pleural Effusion': 0}
+>>> labeler("No change in the left effusion.").asserted()
+{'Pleural Effusion': 1}
+>>> labeler("Opacity, which may represent atelectasis.").asserted()
+{'Lung Opacity': 1, 'Atelectasis': -1}
+>>> labeler("No pneumothorax, but effusion cannot be excluded.").asserted()
+{'Pneumothorax': 0, 'Pleural Effusion': -1}
+>>> labeler("History of pneumonia. Heart size upper limits of normal.").asserted()
+{'No Finding': 1, 'Cardiomegaly': 0}
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from corpora.labels import NEGATIVE, POSITIVE, UNCERTAIN, State
+from labeler.rules.grammar import Item
+from labeler.rules.sentence import FINDINGS, PREDICATES, Sentence
+
+Span = tuple[int, int]
+
+
+class Verdict(NamedTuple):
+    """The state of a finding (None: it is talked about, not reported), the cues that decided and the rule's name."""
+
+    state: State
+    cues: tuple[tuple[int, int, str], ...]
+    rule: str
+
+
+def judge(sentence: Sentence, item: Item, *, near: bool = False) -> Verdict:
+    """Read the cues around ``item``. ``near``: only a negation with no other finding between counts."""
+    start, end = sentence.segment(item.start)
+    return (
+        _unmentioned(sentence, item, start, end)
+        or _denied(sentence, item, start, near)
+        or _denied_after(sentence, item, end)
+        or _opened(sentence, item, start)
+        or _doubted(sentence, item, start)
+        or _doubted_after(sentence, item, end)
+        or Verdict(POSITIVE, _affirmations(sentence, item, start), "asserted")
+    )
+
+
+def _unmentioned(sentence: Sentence, item: Item, start: int, end: int) -> Verdict | None:
+    for cue in reversed(sentence.between(start, item.start, frozenset({"unmention"}))):
+        gap = sentence.words[cue.end : item.start]
+        if "," not in gap or "or" in sentence.words[cue.end :]:
+            return Verdict(None, (_cue(cue),), "not reported")
+    for cue in sentence.between(item.end, end, frozenset({"unmention_after"})):
+        if "," not in sentence.words[item.end : cue.start]:
+            return Verdict(None, (_cue(cue),), "not reported")
+    return None
+
+
+def _denied(sentence: Sentence, item: Item, start: int, near: bool) -> Verdict | None:
+    if item not in sentence.negated:
+        return None
+    cues = [span for span in sentence.negations if start <= span[0] and span[1] <= item.start]
+    if not cues:
+        return None
+    cue = cues[-1]
+    others = [f for f in sentence.between(cue[1], item.start, FINDINGS) if f.label != item.label]
+    if near and others:
+        return None
+    for hedge in sentence.between(cue[1], item.start, frozenset({"open", "doubt"})):
+        parted = hedge.kind == "doubt" or "," in sentence.words[cue[1] : hedge.start]
+        if parted and sentence.between(cue[1], hedge.start, FINDINGS):
+            return None
+    return Verdict(NEGATIVE, ((*cue, "negation"),), "denied")
+
+
+def _denied_after(sentence: Sentence, item: Item, end: int) -> Verdict | None:
+    if item not in sentence.negated:
+        return None
+    for span in sentence.late_negations:
+        if item.end <= span[0] < end and _joined(sentence, item.end, span[0]):
+            return Verdict(NEGATIVE, ((*span, "negation"),), "denied after")
+    return None
+
+
+def _opened(sentence: Sentence, item: Item, start: int) -> Verdict | None:
+    for cue in reversed(sentence.between(start, item.start, frozenset({"open"}))):
+        affirmed = sentence.between(cue.end, item.start, frozenset({"affirm"}))
+        if not any(sentence.between(cue.end, affirm.start, FINDINGS) for affirm in affirmed):
+            return Verdict(UNCERTAIN, (_cue(cue),), "left open")
+    return None
+
+
+def _doubted(sentence: Sentence, item: Item, start: int) -> Verdict | None:
+    cues = sentence.between(start, item.start, frozenset({"doubt"}))
+    if not cues:
+        return None
+    cue = cues[-1]
+    reached = sentence.between(cue.end, item.start, FINDINGS)
+    if reached and not _tied(sentence, reached[0].end, item.start):
+        return None
+    return Verdict(UNCERTAIN, (_cue(cue),), "doubted")
+
+
+def _doubted_after(sentence: Sentence, item: Item, end: int) -> Verdict | None:
+    for cue in sentence.between(item.end, end, frozenset({"doubt_after"})):
+        if _joined(sentence, item.end, cue.start):
+            return Verdict(UNCERTAIN, (_cue(cue),), "doubted after")
+    return None
+
+
+def _affirmations(sentence: Sentence, item: Item, start: int) -> tuple[tuple[int, int, str], ...]:
+    cues = sentence.between(start, item.start, frozenset({"affirm"}))
+    return tuple(_cue(cue) for cue in cues[-1:] if not sentence.between(cue.end, item.start, FINDINGS))
+
+
+def _joined(sentence: Sentence, start: int, end: int) -> bool:
+    """Whether a cue at ``end`` still speaks of a finding that ends at ``start``: nothing else, or a list, between."""
+    words = sentence.words[start:end]
+    if not sentence.between(start, end, FINDINGS):
+        return "," not in words or len(words) <= 1 or not sentence.between(start, end, PREDICATES)
+    if "with" in words or "without" in words:
+        return False
+    return "," not in words or "and" in words or "or" in words
+
+
+def _tied(sentence: Sentence, start: int, end: int) -> bool:
+    words = sentence.words[start:end]
+    return "or" in words or "/" in words or bool(sentence.between(start, end, frozenset({"either", "versus"})))
+
+
+def _cue(item: Item) -> tuple[int, int, str]:
+    return item.start, item.end, item.kind

@@ -1,0 +1,38 @@
+"""The labeler inside a spaCy pipeline: ``nlp.add_pipe("radloop_labeler")``.
+
+The vector is on ``doc._.radloop``, the mentions are in ``doc.spans["radloop"]`` (label and ``label_``; the state is
+on ``span._.radloop_state``, the whole mention on ``span._.radloop_mention``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from spacy.language import Language
+from spacy.tokens import Doc, Span
+
+
+@Language.factory("radloop_labeler", default_config={"schema": "chexpert14.v1", "sections": "findings,impression"})
+def create_radloop_labeler(nlp: Language, name: str, schema: str, sections: str) -> Callable[[Doc], Doc]:
+    """Label documents by ``rules.v1``, whatever tokenizer the pipeline has."""
+    from labeler.rules.pipeline import load_rules_v1
+
+    if not Doc.has_extension("radloop"):
+        Doc.set_extension("radloop", default=None)
+        Span.set_extension("radloop_state", default=None)
+        Span.set_extension("radloop_mention", default=None)
+    labeler = load_rules_v1(schema)
+
+    def label(doc: Doc) -> Doc:
+        vector = labeler(doc.text, sections)
+        doc._.radloop = vector
+        spans = []
+        for mention in vector.mentions:
+            span = doc.char_span(mention.start, mention.end, label=mention.label, alignment_mode="expand")
+            span._.radloop_state = mention.state
+            span._.radloop_mention = mention
+            spans.append(span)
+        doc.spans["radloop"] = spans
+        return doc
+
+    return label

@@ -1,0 +1,169 @@
+"""From a sentence's canonical words to decisions: what each phrase in it says of a label."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from corpora.labels import NEGATIVE, POSITIVE, UNCERTAIN, State
+from labeler.rules.assertion import Verdict, judge
+from labeler.rules.grammar import Grammar, Item
+from labeler.rules.sentence import FINDINGS, Sentence, read
+from labeler.rules.structures import predicates_of
+
+STRENGTH = {POSITIVE: 4, UNCERTAIN: 3, NEGATIVE: 2}
+WEAK = 1
+ABNORMAL = "#abnormal"
+FINE = "#fine"
+
+
+class Decision(NamedTuple):
+    """What a phrase says of a label; ``start:end`` and the cues are token positions in the sentence.
+
+    ``label`` is a label of the schema, or ``ABNORMAL``/``FINE``, the evidence for No Finding. The strongest decision
+    of a report wins: positive 4, uncertain 3, negative 2, weak 1; 0 is not counted.
+    """
+
+    label: str
+    start: int
+    end: int
+    state: State
+    strength: int
+    cues: tuple[tuple[int, int, str], ...]
+    rule: str
+
+
+_LIST_GAP = 7
+_VERBS = frozenset({"is", "are", "was", "were", "there"})
+
+
+def decide(grammar: Grammar, canonical: Sequence[str]) -> tuple[Decision, ...]:
+    """All decisions of one sentence, in the order of their spans."""
+    sentence = read(grammar, canonical)
+    if sentence is None:
+        return ()
+    verdicts = _findings(sentence)
+    _weigh_alternatives(sentence, verdicts)
+    decisions = [_decision(sentence, item, verdict) for item, verdict in verdicts.items()]
+    decisions += _structures(sentence)
+    decisions += _ignored(sentence)
+    decisions += _no_finding_evidence(sentence)
+    return tuple(sorted(decisions, key=lambda d: (d.start, d.end, d.label, d.rule)))
+
+
+def _findings(sentence: Sentence) -> dict[Item, Verdict]:
+    in_lung = bool(sentence.of("lung"))
+    verdicts = {}
+    for item in sentence.of(*FINDINGS):
+        if item.kind == "in_lung" and not in_lung:
+            continue
+        verdict = judge(sentence, item, near=item.label == "Support Devices")
+        verdicts[item] = _outside_definition(sentence, item, verdict) or verdict
+    return verdicts
+
+
+def _outside_definition(sentence: Sentence, item: Item, verdict: Verdict) -> Verdict | None:
+    if verdict.state is None or verdict.state == NEGATIVE:
+        return None
+    start, end = sentence.segment(item.start)
+    for word in sentence.of("unless"):
+        if word.label == item.label and start <= word.start < end and word not in sentence.negated:
+            return Verdict(None, ((word.start, word.end, "unless"),), "outside the label's definition")
+    return None
+
+
+def _weigh_alternatives(sentence: Sentence, verdicts: dict[Item, Verdict]) -> None:
+    """"A or B", "A versus B": neither is asserted."""
+    row = sorted([*verdicts, *sentence.of("alternative")], key=lambda item: (item.start, item.end))
+    for index, (first, second) in enumerate(zip(row, row[1:], strict=False)):
+        link = _choice(sentence, first, second)
+        if link is None or first.label == second.label:
+            continue
+        chain = [first, second]
+        for earlier, later in zip(reversed(row[:index]), reversed(row[1 : index + 1]), strict=True):
+            if earlier.label == "Lung Opacity" or sentence.words[earlier.end : later.start] != [","]:
+                break
+            chain.append(earlier)
+        for item in chain:
+            if item in verdicts and verdicts[item].state == POSITIVE and item.label != "Support Devices":
+                verdicts[item] = Verdict(UNCERTAIN, ((link.start, link.end, link.kind),), "one of several")
+
+
+def _choice(sentence: Sentence, first: Item, second: Item) -> Item | None:
+    if second.start < first.end or second.start - first.end > _LIST_GAP:
+        return None
+    if sentence.segment(first.start) != sentence.segment(second.start):
+        return None
+    if not _VERBS.isdisjoint(sentence.words[first.end : second.start]):
+        return None
+    links = sentence.between(first.end, second.start, frozenset({"either", "versus"}))
+    return links[0] if links else None
+
+
+def _decision(sentence: Sentence, item: Item, verdict: Verdict) -> Decision:
+    state, strength, rule = verdict.state, 0, verdict.rule
+    if state is not None:
+        strength = STRENGTH[state]
+    if item.kind == "weak" and state is not None:
+        state, strength, rule = (None, 0, "says nothing of size") if state == NEGATIVE else (UNCERTAIN, WEAK, "implied")
+    return _spanned(sentence, item, state, strength, verdict.cues, rule)
+
+
+def _spanned(
+    sentence: Sentence, item: Item, state: State, strength: int, cues: Sequence[tuple[int, int, str]], rule: str,
+    label: str = "",
+) -> Decision:  # fmt: skip
+    full = sentence.full
+    spans = tuple((full[start], full[end - 1] + 1, kind) for start, end, kind in cues)
+    return Decision(label or item.label, full[item.start], full[item.end - 1] + 1, state, strength, spans, rule)
+
+
+def _structures(sentence: Sentence) -> list[Decision]:
+    decisions = []
+    for structure in sentence.of("structure"):
+        start, end = sentence.segment(structure.start)
+        if any(cue.end <= structure.start for cue in sentence.between(start, end, frozenset({"unmention"}))):
+            continue
+        said = [_predicate(sentence, predicate) for predicate in predicates_of(sentence, structure)]
+        said = [one for one in said if one[1]]
+        if said:
+            state, strength, cues, rule = max(said, key=lambda one: one[1])
+            decisions.append(_spanned(sentence, structure, state, strength, cues, rule))
+    return decisions
+
+
+Said = tuple[State, int, tuple[tuple[int, int, str], ...], str]
+
+
+def _predicate(sentence: Sentence, predicate: Item) -> Said:
+    """What one predicate says of its structure: state, strength, cues, rule."""
+    span = (predicate.start, predicate.end, predicate.kind)
+    if predicate.kind == "unchanged":
+        return UNCERTAIN, WEAK, (span,), "only compared with before"
+    if predicate.kind == "normal":
+        adjacent = [n for n in sentence.negations if n[1] == predicate.start and sentence.words[n[0]] == "not"]
+        if adjacent:
+            return POSITIVE, STRENGTH[POSITIVE], ((*adjacent[0], "negation"), span), "said to be not normal"
+        return NEGATIVE, STRENGTH[NEGATIVE], (span,), "said to be normal"
+    verdict = judge(sentence, predicate, near=True)
+    if verdict.state is None:
+        return None, 0, (), verdict.rule
+    if predicate.kind == "borderline" and verdict.state == POSITIVE:
+        return UNCERTAIN, STRENGTH[UNCERTAIN], (span,), "borderline"
+    names = {POSITIVE: "said to be abnormal", NEGATIVE: "said to be not abnormal", UNCERTAIN: "left open"}
+    return verdict.state, STRENGTH[verdict.state], (*verdict.cues, span), names[verdict.state]
+
+
+def _ignored(sentence: Sentence) -> list[Decision]:
+    return [_spanned(sentence, item, None, 0, (), "not this label") for item in sentence.of("ignore")]
+
+
+def _no_finding_evidence(sentence: Sentence) -> list[Decision]:
+    decisions = []
+    for item in sentence.of("other"):
+        verdict = judge(sentence, item)
+        if verdict.state in (POSITIVE, UNCERTAIN):
+            decisions.append(_spanned(sentence, item, None, WEAK, verdict.cues, "an abnormality", ABNORMAL))
+    for item in sentence.of("fine"):
+        decisions.append(_spanned(sentence, item, None, WEAK, (), "a normal film", FINE))
+    return decisions

@@ -1,0 +1,91 @@
+"""Sentences of radiology prose: numbered lists, decimals, abbreviations, no space after the full stop, hard wraps.
+
+>>> text = "1. Heart size 12.5 cm.No effusion 2. Dr. Fox notified.\\nLungs:\\n- clear"
+>>> [text[start:end] for start, end in sentences(text)]
+['Heart size 12.5 cm.', 'No effusion', 'Dr. Fox notified.', 'Lungs:', 'clear']
+"""
+
+from __future__ import annotations
+
+import re
+
+_ABBREVIATIONS = (
+    "dr", "drs", "mr", "mrs", "ms", "prof", "vs", "approx", "e.g", "eg", "i.e", "ie", "cf", "st", "fig", "figs", "resp",
+    "incl", "ca", "a.m", "p.m", "am", "pm", "min", "max", "ref", "dept", "hosp", "ext", "acc", "inf", "sup", "ant",
+    "lat", "bilat", "poss", "prob", "mod",
+)  # fmt: skip
+
+# a full stop, with or without a space after it; a line end; a numbered item
+_BOUNDARY = re.compile(
+    r"(?P<stop>[.!?]+)(?=[\s\"')\]]|$|(?<=[a-z)%]\.)[A-Z][A-Za-z])"
+    r"|(?P<line>\n)"
+    r"|(?P<item>(?<=[\s.])\d{1,2}[.)](?=\s+[A-Za-z]))"
+)
+_LEADING = re.compile(r"[\s\-*•·.]*(?:\(?\d{1,2}[.)](?=\s|[A-Z]))?[\s\-*•·]*")
+_NEW_LINE_STARTS = re.compile(r"\s*(?:$|[-*•·]|\(?\d{1,2}[.)]\s|[A-Z][A-Za-z/&, ]{0,40}:|\n)")
+_ABBREVIATED = re.compile(rf"\b(?:{'|'.join(re.escape(a) for a in _ABBREVIATIONS)}|[A-Z])$", re.IGNORECASE)
+_SHORT_LINE = 0.6
+
+
+def sentences(text: str, start: int = 0, end: int | None = None) -> list[tuple[int, int]]:
+    """Spans of the sentences in ``text[start:end]``, without list marks and surrounding white space."""
+    end = len(text) if end is None else end
+    spans = []
+    begin = start
+    width = 0
+    for found in _BOUNDARY.finditer(text, start, end):
+        at = found.start()
+        if found.lastgroup == "line":
+            width = width or _width(text, start, end)
+            if not _breaks(text, at, start, end, width):
+                continue
+            cut = at
+        elif found.lastgroup == "item":
+            if not text[begin:at].strip():
+                continue
+            cut = at
+        else:
+            if _inside(text, at, found.end(), begin, end):
+                continue
+            cut = found.end()
+        _append(spans, text, begin, cut)
+        begin = cut
+    _append(spans, text, begin, end)
+    return spans
+
+
+def _append(spans: list[tuple[int, int]], text: str, start: int, end: int) -> None:
+    leading = _LEADING.match(text, start, end)
+    start = leading.end() if leading else start
+    while end > start and text[end - 1].isspace():
+        end -= 1
+    if end > start:
+        spans.append((start, end))
+
+
+def _inside(text: str, at: int, after: int, begin: int, end: int) -> bool:
+    """Whether the stop at ``at`` is no sentence end: abbreviation, list number, "? pneumonia", "(...?)"."""
+    if text[at] == ".":
+        head = text[max(begin, at - 8) : at]
+        if after - at == 1 and _ABBREVIATED.search(head):
+            following = text[after : after + 3].lstrip()
+            return not (following[:1].isupper() and head[-1:].isupper() and len(head.split()[-1]) > 1)
+        return head.strip().isdigit() and text[begin:at].strip().isdigit()
+    following = text[after : min(end, after + 3)].lstrip()
+    return text[at] == "?" and following[:1].islower()
+
+
+def _width(text: str, start: int, end: int) -> int:
+    return max(len(line) for line in text[start:end].split("\n"))
+
+
+def _breaks(text: str, at: int, start: int, end: int, width: int) -> bool:
+    """Whether the line end at ``at`` ends a sentence, or only wraps it."""
+    if _NEW_LINE_STARTS.match(text, at + 1, end):
+        return True
+    line_start = max(start, text.rfind("\n", start, at) + 1)
+    line = text[line_start:at].rstrip()
+    if not line or line[-1] in ".:;!?":
+        return True
+    following = text[at + 1 : min(end, at + 40)].lstrip()
+    return len(line) < _SHORT_LINE * width and not following[:1].islower()

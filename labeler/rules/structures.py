@@ -1,0 +1,88 @@
+"""The heart and the mediastinum: anatomy whose state is said by a predicate nearby.
+
+"Heart size and mediastinal contours are within normal limits" speaks of both, "the heart is normal, the aorta is
+tortuous" of one; "stable" alone leaves the size open.
+"""
+
+from __future__ import annotations
+
+from labeler.rules.grammar import Item
+from labeler.rules.sentence import FINDINGS, PREDICATES, Sentence
+
+_ANATOMY = frozenset({"structure", "subject"})
+_STEPS = PREDICATES | _ANATOMY | FINDINGS
+_LINKS = frozenset({",", "and", "of", "in", "or", "/", "with", "is", "are", "appearance", "size", "contour", "both", "_"})
+_FARTHEST = 3
+
+
+def predicates_of(sentence: Sentence, structure: Item) -> list[Item]:
+    """The predicates that speak of ``structure``, in order; empty where nothing is said of it."""
+    start, end = sentence.segment(structure.start)
+    before = _attributes(sentence, structure.start, start)
+    after = _said_after(sentence, structure, end)
+    if before or after:
+        return before + after
+    return _shared(sentence, structure, start)
+
+
+def _attributes(sentence: Sentence, position: int, start: int) -> list[Item]:
+    """Predicates directly before ``position``: "stable normal heart", "enlargement of the heart"."""
+    found: list[Item] = []
+    at = position
+    for item in reversed(sentence.between(start, position, PREDICATES)):
+        gap = sentence.words[item.end : at]
+        if len(gap) > _FARTHEST or any(word in (",", "and", "with") for word in gap if not found) or _verb_in(gap):
+            break
+        if sentence.between(item.end, at, _ANATOMY | FINDINGS):
+            break
+        found.insert(0, item)
+        at = item.start
+    return found
+
+
+def _verb_in(gap: list[str]) -> bool:
+    return any(word in ("is", "are", "was", "were", "appear", "appears", "remain", "remains", ":") for word in gap)
+
+
+def _said_after(sentence: Sentence, structure: Item, end: int) -> list[Item]:
+    found: list[Item] = []
+    at = structure.end
+    for item in sentence.items:
+        if item.kind not in _STEPS or item.start < structure.end or item.end > end:
+            continue
+        colon = ":" in sentence.words[at : item.start]
+        if item.kind in PREDICATES:
+            found.append(item)
+        elif item.kind in FINDINGS or found or colon:
+            return _without_attributes(sentence, found, item)
+        at = item.end
+    return found
+
+
+def _without_attributes(sentence: Sentence, found: list[Item], following: Item) -> list[Item]:
+    """What is left of ``found`` when the adjectives of the ``following`` noun are taken away."""
+    at = following.start
+    while found and (found[-1].end == at or (at != following.start and sentence.words[found[-1].end : at] == ["and"])):
+        if len(found) == 1 and not _parted(sentence, found[0]):
+            break
+        at = found.pop().start
+    return found
+
+
+def _parted(sentence: Sentence, predicate: Item) -> bool:
+    """Whether a predicate is parted from what stands before it by a comma or a conjunction, or follows it bare."""
+    return predicate.start > 0 and sentence.words[predicate.start - 1] in (",", "and", "with", "but")
+
+
+def _shared(sentence: Sentence, structure: Item, start: int) -> list[Item]:
+    """The attribute of a list that ``structure`` is a later member of: "normal heart size and mediastinal contour"."""
+    at = structure.start
+    for item in reversed(sentence.between(start, structure.start, _STEPS)):
+        if any(word not in _LINKS for word in sentence.words[item.end : at]):
+            return []
+        if item.kind in FINDINGS:
+            return []
+        if item.kind in PREDICATES:
+            return [item]
+        at = item.start
+    return []

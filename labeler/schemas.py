@@ -1,0 +1,106 @@
+"""Schemas: a label set with the lexicons that find it. Shipped ones by name, a researcher's own by file.
+
+    base: chexpert14.v1
+    name: ours.v1
+    labels:
+      Hiatal Hernia:
+        findings: [(hiatal|hiatus) hernia, large hernia]
+      Pneumothorax:
+        findings: [pneumo]          # besides the phrases of the lexicon
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from corpora.config import load_yaml, read_document, validate
+from corpora.errors import ConfigError
+from corpora.registry import find
+from corpora.resources import config_path
+from corpora.schema import LabelSchema
+from labeler.rules.lexicon import CueLexicon, FindingLexicon, LabelPhrases
+
+
+class SchemaFile(BaseModel):
+    """A schema as written in YAML."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: str = Field(description="Name with its version, such as chexpert14.v1.")
+    description: str = Field(default="", description="One line for people.")
+    findings: str = Field(description="Finding lexicon: the name of a shipped one, or a file.")
+    cues: str = Field(description="Cue lexicon: the name of a shipped one, or a file.")
+    no_finding: str | None = Field(default=None, description="The label that means that nothing was found.")
+    beside_no_finding: list[str] = Field(default_factory=list, description="Labels that do not stand in its way.")
+    labels: dict[str, LabelPhrases] = Field(
+        description="Labels in column order, each with phrases of its own besides those of the finding lexicon."
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class RulesSchema:
+    """A schema with its lexicons read: all that the rule labeler needs."""
+
+    schema: LabelSchema
+    beside_no_finding: frozenset[str]
+    phrases: dict[str, LabelPhrases]
+    lexicon: FindingLexicon
+    cues: CueLexicon
+    files: tuple[Path, ...]
+
+
+def load_schema(name: str) -> RulesSchema:
+    """The shipped schema called ``name``, or the one in the file of that name.
+
+    Raises ``RegistryError`` for an unknown name, ``ConfigError`` naming file, line and field for a mistake in a file.
+    """
+    path = Path(name)
+    if path.suffix in (".yaml", ".yml"):
+        return read_schema(path)
+    loader = find("schemas", name).load()
+    schema: RulesSchema = loader()
+    return schema
+
+
+def chexpert14_v1() -> RulesSchema:
+    """The 14 observations of CheXpert."""
+    return read_schema(config_path("schemas/chexpert14.v1.yaml"))
+
+
+def read_schema(path: Path) -> RulesSchema:
+    """The schema in the YAML file at ``path``. Raises ``ConfigError``."""
+    document = read_document(path)
+    file = validate(document, SchemaFile)
+    findings = _lexicon_path(file.findings, path)
+    cues = _lexicon_path(file.cues, path)
+    lexicon = load_yaml(findings, FindingLexicon)
+    for name in [*file.beside_no_finding, *([file.no_finding] if file.no_finding else [])]:
+        if name not in file.labels:
+            where = document.where("no_finding" if name == file.no_finding else "beside_no_finding")
+            raise ConfigError("config.label", f"{name!r} is none of the labels", where=where, hint="list it in labels")
+    phrases = {
+        label: _merged(lexicon.labels.get(label, LabelPhrases()), own) for label, own in file.labels.items()
+    }
+    for label, found in phrases.items():
+        if label != file.no_finding and not (found.findings or found.structures or found.in_lung):
+            raise ConfigError(
+                "config.label", f"label {label!r} has no phrases", where=document.where("labels", label),
+                hint=f"give it findings here, or in {findings.name}",
+            )  # fmt: skip
+    schema = LabelSchema(file.name, tuple(file.labels), file.no_finding)
+    return RulesSchema(
+        schema, frozenset(file.beside_no_finding), phrases, lexicon, load_yaml(cues, CueLexicon),
+        (*document.files, findings, cues),
+    )  # fmt: skip
+
+
+def _lexicon_path(name: str, schema: Path) -> Path:
+    own = schema.parent / name
+    return own if own.is_file() else config_path(f"lexicons/{name}")
+
+
+def _merged(shipped: LabelPhrases, own: LabelPhrases) -> LabelPhrases:
+    return LabelPhrases(**{key: [*getattr(shipped, key), *getattr(own, key)] for key in LabelPhrases.model_fields})
