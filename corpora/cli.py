@@ -134,8 +134,10 @@ def validate_cli(
 def validate(config: Path, kind: str = "", overrides: Iterable[str] = ()) -> str:
     """Check ``config`` against a pydantic model registered under ``radloop.validators``; returns the name of the model.
 
-    Without ``kind`` it is the model that shares most fields with the file. Raises ``ConfigError``, or ``RegistryError``
-    for an unknown kind.
+    Without ``kind`` it is the model that shares most fields with the file. What a model cannot see from its own fields
+    (other files, say) it checks in a method ``verify(document: corpora.config.Document)``, if it has one.
+
+    Raises ``ConfigError``, or ``RegistryError`` for an unknown kind.
     """
     from corpora.config import read_document
     from corpora.config import validate as check
@@ -147,7 +149,9 @@ def validate(config: Path, kind: str = "", overrides: Iterable[str] = ()) -> str
     if not kind and (not likeliest or not models[likeliest].model_fields.keys() & document.data.keys()):
         message = f"its fields are those of no known kind of file; known: {', '.join(models) or 'none'}"
         raise ConfigError("config.unknown_kind", message, where=document.where())
-    check(document, models[likeliest])
+    checked = check(document, models[likeliest])
+    if hasattr(checked, "verify"):
+        checked.verify(document)
     return likeliest
 
 

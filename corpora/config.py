@@ -310,7 +310,8 @@ def _override_error(override: str, problem: str) -> ConfigError:
 
 def _field_error(error: ValidationError, document: Document, model: type[BaseModel]) -> ConfigError:
     problems = error.errors(include_url=False, include_input=False, include_context=False)
-    first = problems[0]
+    # a misspelt field is both unknown and missing; the unknown one is what to mend
+    first = min(problems, key=lambda problem: problem["type"] != "extra_forbidden")
     loc = _written(document.data, first["loc"])
     more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
     if first["type"] == "extra_forbidden":

@@ -15,7 +15,7 @@ def config_root() -> Path:
 
 
 def config_path(name: str) -> Path:
-    """The shipped file called ``name``, such as ``schemas/chexpert14.v1.yaml``; the ``.yaml`` may be left out.
+    """The shipped file called ``name``: ``schemas/chexpert14.v1.yaml``, or ``chexpert14.v1`` if only one has that name.
 
     Raises ``ConfigError`` (``config.unknown``) if nothing of that name is shipped.
     """
@@ -24,8 +24,12 @@ def config_path(name: str) -> Path:
     for path in (root / name, root / f"{name}.yaml"):
         if path.is_file():
             return path
+    shipped = [path for path in root.rglob("*.yaml") if path.is_file()]
+    namesakes = [path for path in shipped if name in (path.name, path.stem)]
+    if len(namesakes) == 1:
+        return namesakes[0]
     from corpora.registry import unknown
 
-    shipped = [path.relative_to(root).as_posix() for path in root.rglob("*") if path.is_file()]
-    error = unknown("config.unknown", "shipped file", name, shipped)
+    known = [path.relative_to(root).as_posix().removesuffix(".yaml") for path in shipped]
+    error = unknown("config.unknown", "shipped file", name, known)
     raise ConfigError(error.code, error.message, hint="a file of your own is named by its path, such as ./my.yaml")

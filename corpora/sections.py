@@ -131,7 +131,7 @@ _LINE: Final = re.compile(
     r"(?P<capitals>[A-Z](?:[A-Z/&()]++[ \t]++)+)(?=[A-Z][a-z]|A |\d+[.)]))"
 )
 _UNDERLINES: Final = ("-----", "=====", "_____")
-_TIMESTAMP: Final = re.compile(r"[_\s\d:/.,#-]*(?:[AaPp][Mm]\b)?[^\S\n]*(?=\n)")
+_TIMESTAMP: Final = re.compile(r"[_ \t\d:/.,#-]*(?:[AaPp][Mm]\b)?[^\S\n]*(?=\n)")
 _BLANK_LINE: Final = re.compile(r"\n[^\S\n]*\n")
 _LINE_OF_ITS_OWN: Final = re.compile(r"\n[^\S\n]*\n|(?:(?<=[.!?)])|(?<=[Nn]one)|(?<=NONE))[^\S\n]*\n(?=\s*[A-Z\d])")
 _ASCII_LOWER: Final = {code: code + 32 for code in range(ord("A"), ord("Z") + 1)}
@@ -192,10 +192,10 @@ def _marks(text: str) -> list[_Mark]:
 
 def _leads_line(text: str, at: int) -> _Mark | None:
     """The usual case, quickly: the heading is all there is between the line break and the separator."""
-    line = text.rfind("\n", 0, at) + 1
+    line = text.rfind("\n", max(0, at - 41), at) + 1
     if at - line > 40 or (line > 1 and text[line - 2].isalpha() and _is_wrapped(text, line)):
         return None
-    known = _known_line(text[line:at], text[at])
+    known = _known_line(text[line:at], text[at] == ":")
     return (line + known[0], _past_separator(text, at, known[1]), known[1], None) if known else None
 
 
@@ -205,11 +205,14 @@ def _is_wrapped(text: str, line: int) -> bool:
 
 
 @lru_cache(maxsize=4096)
-def _known_line(line: str, separator: str) -> tuple[int, str] | None:
+def _known_line(line: str, colon: bool) -> tuple[int, str] | None:
     phrase = line.strip(_PADDING).lstrip(_BULLETS)
-    name = _NAMED.get(" ".join(phrase.lower().split()))
+    words = phrase.lower().split()
+    name = _NAMED.get(" ".join(words))
     # in lower case it may be the end of a wrapped sentence
     if name is None or not phrase[0].isupper():
+        return None
+    if not colon and words[-1] in _AMBIGUOUS and not phrase.isupper():
         return None
     return len(line) - len(line.lstrip()), name
 
@@ -294,7 +297,8 @@ def _title(text: str, end: int, at: int) -> _Mark | None:
     """The name of the film before a colon ("CXR 2 views:"), which ends a section that is not the reading."""
     if text[at] != ":":
         return None
-    begin = max(text.rfind("\n", 0, end), text.rfind(". ", 0, end)) + 1
+    earliest = max(0, end - 120)
+    begin = max(text.rfind("\n", earliest, end), text.rfind(". ", earliest, end)) + 1 or earliest
     words = re.split(r"[\s,()]+", text[begin:end].lower().strip())
     if len(words) > 8 or ":" in text[begin:end] or _TITLE_WORDS.isdisjoint(words):
         return None

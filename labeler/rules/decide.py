@@ -34,6 +34,7 @@ class Decision(NamedTuple):
 
 
 _LIST_GAP = 7
+_VERSUS_GAP = 4
 _VERBS = frozenset({"is", "are", "was", "were", "there"})
 
 
@@ -74,6 +75,10 @@ def _outside_definition(sentence: Sentence, item: Item, verdict: Verdict) -> Ver
 
 def _weigh_alternatives(sentence: Sentence, verdicts: dict[Item, Verdict]) -> None:
     """"A or B", "A versus B": neither is asserted."""
+    for item in verdicts:
+        link = _weighed(sentence, item)
+        if link is not None and verdicts[item].state == POSITIVE:
+            verdicts[item] = Verdict(UNCERTAIN, ((link.start, link.end, link.kind),), "weighed against another")
     row = sorted([*verdicts, *sentence.of("alternative")], key=lambda item: (item.start, item.end))
     for index, (first, second) in enumerate(zip(row, row[1:], strict=False)):
         link = _choice(sentence, first, second)
@@ -87,6 +92,16 @@ def _weigh_alternatives(sentence: Sentence, verdicts: dict[Item, Verdict]) -> No
         for item in chain:
             if item in verdicts and verdicts[item].state == POSITIVE and item.label != "Support Devices":
                 verdicts[item] = Verdict(UNCERTAIN, ((link.start, link.end, link.kind),), "one of several")
+
+
+def _weighed(sentence: Sentence, item: Item) -> Item | None:
+    """The "versus" beside a finding, whatever stands on its other side."""
+    start, end = sentence.segment(item.start)
+    for link in sentence.between(start, end, frozenset({"versus"})):
+        gap = sentence.words[link.end : item.start] or sentence.words[item.end : link.start]
+        if len(gap) <= _VERSUS_GAP and "," not in gap and (link.end <= item.start or item.end <= link.start):
+            return link
+    return None
 
 
 def _choice(sentence: Sentence, first: Item, second: Item) -> Item | None:

@@ -35,7 +35,7 @@ class Item(NamedTuple):
 
 # kinds that claim their words: of two that overlap, only the longer is there
 CLAIMING = frozenset(
-    "finding weak in_lung ignore structure subject normal abnormal borderline unchanged open doubt doubt_after affirm "
+    "finding weak in_lung structure subject normal abnormal borderline unchanged open doubt doubt_after affirm "
     "unmention unmention_after no_change either versus turn".split()
 )
 

@@ -82,21 +82,27 @@ def _matches(grammar: Grammar, doc: Doc) -> list[Item]:
 def _claim(items: list[Item]) -> list[Item]:
     """The items that stand: of two claiming phrases that overlap the longer one, and then the one further left."""
     claiming = sorted((i for i in items if i.kind in CLAIMING), key=lambda i: (i.start - i.end, i.start))
+    ignored = [i for i in items if i.kind == "ignore"]
     owner: dict[int, tuple[int, int]] = {}
     kept = []
     for item in claiming:
         span = (item.start, item.end)
+        if any(_covers(ignore, item) for ignore in ignored):
+            continue
         if all(owner.get(position, span) == span for position in range(*span)):
             owner.update(dict.fromkeys(range(*span), span))
             kept.append(item)
-    ignored = {(i.label, i.start, i.end) for i in kept if i.kind == "ignore"}
-    kept = [i for i in kept if i.kind == "ignore" or not any(i.label == label and (i.start, i.end) == (s, e) for label, s, e in ignored)]
     named = {p for i in kept if i.kind in FINDINGS or i.kind == "structure" for p in range(i.start, i.end)}
-    soft = [i for i in items if i.kind not in CLAIMING]
-    longest = [i for i in soft if i.kind == "other" and not named.intersection(range(i.start, i.end))]
-    longest = [i for i in longest if not any(j != i and j.start <= i.start and i.end <= j.end for j in longest)]
-    rest = [i for i in soft if i.kind != "other"]
-    return sorted({*kept, *longest, *rest}, key=lambda i: (i.start, i.end, i.kind, i.label))
+    others = [i for i in items if i.kind == "other" and not named.intersection(range(i.start, i.end))]
+    others = [i for i in others if not any(j != i and j.start <= i.start and i.end <= j.end for j in others)]
+    rest = [i for i in items if i.kind not in CLAIMING and i.kind != "other"]
+    return sorted({*kept, *others, *rest}, key=lambda i: (i.start, i.end, i.kind, i.label))
+
+
+def _covers(ignore: Item, item: Item) -> bool:
+    """Whether ``item`` is only part of a longer phrase that is no mention of its label."""
+    overlap = ignore.start < item.end and item.start < ignore.end
+    return ignore.label == item.label and overlap and ignore.end - ignore.start >= item.end - item.start
 
 
 def _turns(
@@ -104,20 +110,21 @@ def _turns(
 ) -> list[int]:
     """Where a statement of its own begins after a finding was named: no negation or doubt crosses it."""
     finding_ends = {item.end for item in items if item.kind in FINDINGS or item.kind == "ignore"}
-    if not finding_ends:
-        return []
     anatomy = {item.start for item in items if item.kind in ("structure", "subject")}
     turn_starts = {item.start for item in items if item.kind == "turn"}
     stated = finding_ends | {item.end for item in items if item.kind in PREDICATES}
     last_or = max((i for i, word in enumerate(words) if word in ("or", "nor")), default=-1)
     cuts = []
-    first = min(finding_ends)
-    for at in range(first, len(words)):
-        lead = {words[at], *canonical[full[at - 1] + 1 : full[at]]} if at else {words[at]}
+    first = min(finding_ends, default=len(words))
+    for at in range(1, len(words)):
+        if at in turn_starts and (at >= first or words[at] == "there"):
+            cuts.append(at)
+        if at < first:
+            continue
+        lead = {words[at], *canonical[full[at - 1] + 1 : full[at]]}
         asserts = not lead.isdisjoint(grammar.assertive) and at > last_or
         if (
-            at in turn_starts
-            or (words[at - 1] in _JOINS and asserts)
+            (words[at - 1] in _JOINS and asserts)
             or (at in stated and at in anatomy)
             or (at in finding_ends and asserts and words[at] not in _JOINS)
         ):

@@ -19,7 +19,7 @@ def predicates_of(sentence: Sentence, structure: Item) -> list[Item]:
     """The predicates that speak of ``structure``, in order; empty where nothing is said of it."""
     start, end = sentence.segment(structure.start)
     before = _attributes(sentence, structure.start, start)
-    after = _said_after(sentence, structure, end)
+    after = _said_after(sentence, structure, end, bool(before))
     if before or after:
         return before + after
     return _shared(sentence, structure, start)
@@ -31,7 +31,7 @@ def _attributes(sentence: Sentence, position: int, start: int) -> list[Item]:
     at = position
     for item in reversed(sentence.between(start, position, PREDICATES)):
         gap = sentence.words[item.end : at]
-        if len(gap) > _FARTHEST or any(word in (",", "and", "with") for word in gap if not found) or _verb_in(gap):
+        if len(gap) > _FARTHEST or _verb_in(gap) or "," in gap or ("and" in gap and not found):
             break
         if sentence.between(item.end, at, _ANATOMY | FINDINGS):
             break
@@ -44,7 +44,7 @@ def _verb_in(gap: list[str]) -> bool:
     return any(word in ("is", "are", "was", "were", "appear", "appears", "remain", "remains", ":") for word in gap)
 
 
-def _said_after(sentence: Sentence, structure: Item, end: int) -> list[Item]:
+def _said_after(sentence: Sentence, structure: Item, end: int, described: bool) -> list[Item]:
     found: list[Item] = []
     at = structure.end
     for item in sentence.items:
@@ -54,16 +54,16 @@ def _said_after(sentence: Sentence, structure: Item, end: int) -> list[Item]:
         if item.kind in PREDICATES:
             found.append(item)
         elif item.kind in FINDINGS or found or colon:
-            return _without_attributes(sentence, found, item)
+            return _without_attributes(sentence, found, item, described)
         at = item.end
     return found
 
 
-def _without_attributes(sentence: Sentence, found: list[Item], following: Item) -> list[Item]:
+def _without_attributes(sentence: Sentence, found: list[Item], following: Item, described: bool) -> list[Item]:
     """What is left of ``found`` when the adjectives of the ``following`` noun are taken away."""
     at = following.start
     while found and (found[-1].end == at or (at != following.start and sentence.words[found[-1].end : at] == ["and"])):
-        if len(found) == 1 and not _parted(sentence, found[0]):
+        if len(found) == 1 and not described and not _parted(sentence, found[0]):
             break
         at = found.pop().start
     return found

@@ -35,6 +35,7 @@ def fail(how: str):
 '''
 
 STEPS = '''"""Steps of a demo, and what validates a file."""
+from corpora.errors import ConfigError
 from pydantic import BaseModel
 
 def first(out):
@@ -55,6 +56,10 @@ class Farewells(BaseModel, extra="forbid"):
     """Words to leave with."""
     language: str
     farewells: list[str]
+
+    def verify(self, document):
+        if "so long" not in self.farewells:
+            raise ConfigError("config.value", "no so long", where=document.where("farewells"))
 '''
 
 
@@ -142,9 +147,9 @@ def test_version(radloop):
 
 
 def test_where(radloop):
-    assert radloop("where", "greetings").out == "greet_steps.py:13\n"
+    assert radloop("where", "greetings").out == "greet_steps.py:14\n"
     assert json.loads(radloop("where", "greetings", "--json").out) == [
-        {"kind": "validators", "name": "greetings", "where": "greet_steps.py:13"}
+        {"kind": "validators", "name": "greetings", "where": "greet_steps.py:14"}
     ]
     assert "Did you mean greetings or greet?" in radloop("where", "greting").err
 
@@ -152,7 +157,8 @@ def test_where(radloop):
 def test_ls(radloop):
     assert radloop("ls", "demos").out == "1st  The first step.\n2nd  The second step.\n"
     assert json.loads(radloop("ls", "validators", "--json").out) == [
-        {"name": "greetings", "summary": "Checks greetings."}
+        {"name": "farewells", "summary": "Words to leave with."},
+        {"name": "greetings", "summary": "Words to greet with."},
     ]
     assert "demos       1st 2nd\n" in radloop("ls").out
     assert {"kind": "demos", "names": ["1st", "2nd"]} in json.loads(radloop("ls", "--json").out)
@@ -169,6 +175,10 @@ def test_validate_says_what_a_file_is(radloop, tmp_path):
         f"  where: {path}:2",
     ]
     assert radloop("validate", path, "--set", 'farewells=["so long"]').code == 0
+    assert (
+        "[config.value] no so long\n  where: --set farewells=[]"
+        in radloop("validate", path, "--set", "farewells=[]").err
+    )
     assert "[config.unknown_field] no field 'farewells'" in radloop("validate", path, "--kind", "greetings").err
     assert "Did you mean greetings?" in radloop("validate", path, "--kind", "greeting").err
     path.write_text("words: [a, b]\n")

@@ -87,6 +87,7 @@ def test_an_unknown_field_is_explained(write):
     assert message == "labels.0: no field 'finding'. Did you mean findings? Known: findings, name, parent"
     assert where == "my.yaml:4"
     assert "Did you mean labels?" in refused(write("id: a\nlabel: []\n"))[1]
+    assert "Did you mean id?" in refused(write("ids: a\n"))[1]
 
 
 # each line repeats the one before it eight times
@@ -167,10 +168,11 @@ def test_base_can_be_a_shipped_name(write, tmp_path, monkeypatch):
     shipped.mkdir(parents=True)
     (shipped / "fourteen.v1.yaml").write_text("id: fourteen\n")
     monkeypatch.setattr("corpora.resources.config_root", lambda: shipped.parent)
-    assert load_yaml(write("base: schemas/fourteen.v1\n"), Schema).id == "fourteen"
+    for name in ("schemas/fourteen.v1", "schemas/fourteen.v1.yaml", "fourteen.v1"):
+        assert load_yaml(write(f"base: {name}\n"), Schema).id == "fourteen"
     code, message, where = refused(write("id: a\nbase: schemas/forteen.v1\n"))
     assert (code, where) == ("config.unknown", "my.yaml:2")
-    assert "Did you mean schemas/fourteen.v1.yaml?" in message
+    assert "Did you mean schemas/fourteen.v1?" in message
 
 
 def test_base_that_leads_back_is_refused(write):
