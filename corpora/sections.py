@@ -138,6 +138,15 @@ _ASCII_LOWER: Final = {code: code + 32 for code in range(ord("A"), ord("Z") + 1)
 _ENDS_SENTENCE: Final = frozenset(".!?:;)]_*|>\"'-\u2013\u2022\u201d")
 
 
+def heading_name(heading: str) -> str | None:
+    """The name of the section that ``heading`` begins, ``None`` if it is not known as one.
+
+    >>> heading_name("Clinical History"), heading_name("LUNGS")
+    ('history', None)
+    """
+    return _NAMED.get(" ".join(heading.lower().split()))
+
+
 def split_sections(text: str) -> tuple[Section, ...]:
     """The sections of a free-text report, in order; bodies without heading and surrounding white space, none empty.
 
@@ -329,12 +338,15 @@ def _may_stand_alone(text: str, line: int, heading: str) -> bool:
     return heading.isupper() and any(map(str.islower, written.rpartition("\n")[2]))
 
 
+_UNHEADED_FINDINGS = {("findings",)}
+
+
 def select(report: Report, wanted: str = "findings,impression") -> list[Section]:
     """The ``wanted`` sections of ``report`` in the order of its text.
 
     ``wanted`` is names with commas between them; ``impression|findings`` is the first of the two that the report has.
     ``findings`` and ``impression`` also stand for a section that is both, for wet reads and addenda; where the report
-    has none of these, for its text without headings, and at last for recommendations if those are all it has.
+    has none of these (or no findings, and those are wanted), for its text without headings, and at last for recommendations if those are all it has.
     A report that comes without sections is split here. Raises ``ConfigError`` (``config.section``) for a name that
     no section can have.
 
@@ -349,8 +361,8 @@ def select(report: Report, wanted: str = "findings,impression") -> list[Section]
         names |= next((found for name in group if (found := _also(name) & present)), set())
     if any(name in _READING for group in groups for name in group):
         # a wet read or an addendum comes beside the reading, it does not stand in for it
-        if not names:
-            names = {"body"} & present
+        if not names or (_UNHEADED_FINDINGS & set(groups) and not names & _also("findings")):
+            names |= {"body"} & present
         names |= _WITH_READING & present
         names = names or {"recommendation"}
     return sorted((section for section in sections if section.name in names), key=lambda section: section.start)

@@ -22,7 +22,8 @@ from corpora.labels import NEGATIVE, POSITIVE, UNCERTAIN, State
 from labeler.rules.grammar import Item
 from labeler.rules.sentence import FINDINGS, PREDICATES, Sentence
 
-Span = tuple[int, int]
+_OPENINGS = frozenset({"open", "modal"})
+_HEDGES = _OPENINGS | {"doubt"}
 
 
 class Verdict(NamedTuple):
@@ -50,6 +51,8 @@ def judge(sentence: Sentence, item: Item, *, near: bool = False) -> Verdict:
 def _unmentioned(sentence: Sentence, item: Item, start: int, end: int) -> Verdict | None:
     for cue in reversed(sentence.between(start, item.start, frozenset({"unmention"}))):
         gap = sentence.words[cue.end : item.start]
+        if sentence.between(cue.end, item.start, frozenset({"modal"})):
+            return None
         if "," not in gap or "or" in sentence.words[cue.end :]:
             return Verdict(None, (_cue(cue),), "not reported")
     for cue in sentence.between(item.end, end, frozenset({"unmention_after"})):
@@ -68,9 +71,9 @@ def _denied(sentence: Sentence, item: Item, start: int, near: bool) -> Verdict |
     others = [f for f in sentence.between(cue[1], item.start, FINDINGS) if f.label != item.label]
     if near and others:
         return None
-    for hedge in sentence.between(cue[1], item.start, frozenset({"open", "doubt"})):
-        parted = hedge.kind == "doubt" or "," in sentence.words[cue[1] : hedge.start]
-        if parted and sentence.between(cue[1], hedge.start, FINDINGS):
+    for hedge in sentence.between(cue[1], item.start, _HEDGES):
+        reach = slice(cue[1], hedge.start) if hedge.kind == "modal" else slice(hedge.start - 1, hedge.start)
+        if (hedge.kind == "doubt" or "," in sentence.words[reach]) and sentence.between(cue[1], hedge.start, FINDINGS):
             return None
     return Verdict(NEGATIVE, ((*cue, "negation"),), "denied")
 
@@ -85,7 +88,7 @@ def _denied_after(sentence: Sentence, item: Item, end: int) -> Verdict | None:
 
 
 def _opened(sentence: Sentence, item: Item, start: int) -> Verdict | None:
-    for cue in reversed(sentence.between(start, item.start, frozenset({"open"}))):
+    for cue in reversed(sentence.between(start, item.start, _OPENINGS)):
         affirmed = sentence.between(cue.end, item.start, frozenset({"affirm"}))
         if not any(sentence.between(cue.end, affirm.start, FINDINGS) for affirm in affirmed):
             return Verdict(UNCERTAIN, (_cue(cue),), "left open")

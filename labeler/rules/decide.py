@@ -82,7 +82,7 @@ def _weigh_alternatives(sentence: Sentence, verdicts: dict[Item, Verdict]) -> No
     row = sorted([*verdicts, *sentence.of("alternative")], key=lambda item: (item.start, item.end))
     for index, (first, second) in enumerate(zip(row, row[1:], strict=False)):
         link = _choice(sentence, first, second)
-        if link is None or first.label == second.label:
+        if link is None or _compared(sentence, first) or first.label == second.label:
             continue
         chain = [first, second]
         for earlier, later in zip(reversed(row[:index]), reversed(row[1 : index + 1]), strict=True):
@@ -92,6 +92,12 @@ def _weigh_alternatives(sentence: Sentence, verdicts: dict[Item, Verdict]) -> No
         for item in chain:
             if item in verdicts and verdicts[item].state == POSITIVE and item.label != "Support Devices":
                 verdicts[item] = Verdict(UNCERTAIN, ((link.start, link.end, link.kind),), "one of several")
+
+
+def _compared(sentence: Sentence, item: Item) -> bool:
+    """Whether a list is one of things that have not changed: "or" joins them and weighs nothing."""
+    start, _ = sentence.segment(item.start)
+    return bool(sentence.between(start, item.start, frozenset({"no_change"})))
 
 
 def _weighed(sentence: Sentence, item: Item) -> Item | None:

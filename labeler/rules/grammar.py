@@ -35,7 +35,7 @@ class Item(NamedTuple):
 
 # kinds that claim their words: of two that overlap, only the longer is there
 CLAIMING = frozenset(
-    "finding weak in_lung structure subject normal abnormal borderline unchanged open doubt doubt_after affirm "
+    "finding weak in_lung structure subject normal abnormal borderline unchanged modal open doubt doubt_after affirm "
     "unmention unmention_after no_change either versus turn".split()
 )
 
@@ -59,7 +59,14 @@ class CueNegex(Negex):
     cues: tuple[list[tuple[int, int, int]], list[tuple[int, int, int]], list[tuple[int, int, int]]]
 
     def process_negations(self, doc: Doc):  # type: ignore[no-untyped-def]
-        self.cues = super().process_negations(doc)
+        """As in negspacy, but a negation that begins right after a pseudo-negation is one ("not excluded no effusion")."""
+        strings = self.nlp.vocab.strings
+        matches = [(strings[key], key, start, end) for key, start, end in self.matcher(doc)]
+        hidden = {i for kind, _, start, end in matches if kind == "pseudo" for i in range(start, end)}
+        self.cues = tuple(
+            [(key, start, end) for kind, key, start, end in matches if kind == wanted and start not in hidden]
+            for wanted in ("Preceding", "Following", "Termination")
+        )  # type: ignore[assignment]
         return self.cues
 
 
@@ -87,7 +94,7 @@ def _phrase_groups(labels: dict[str, LabelPhrases], cues: CueLexicon) -> Iterato
         yield "in_lung", label, phrases.in_lung
         yield "ignore", label, phrases.ignore
         yield "unless", label, phrases.unless
-    for kind in ("open", "doubt", "doubt_after", "affirm", "unmention", "unmention_after", "no_change", "versus"):
+    for kind in ("modal", "open", "doubt", "doubt_after", "affirm", "unmention", "unmention_after", "no_change", "versus"):
         yield kind, "", getattr(cues, kind)
     for kind in ("normal", "abnormal", "borderline", "unchanged"):
         yield kind, "", getattr(cues.predicates, kind)
@@ -162,7 +169,7 @@ def _canonical_nlp(vocabulary: Vocabulary) -> Language:
     return nlp
 
 
-_SCOPED = ("open", "doubt", "doubt_after", "unmention", "unmention_after", "no_change", "unchanged", "borderline")
+_SCOPED = ("modal", "open", "doubt", "doubt_after", "unmention", "unmention_after", "no_change", "unchanged", "borderline")
 
 
 def _hidden_negations(groups: list[tuple[str, str, list[str]]], termset: dict[str, list[str]]) -> set[str]:

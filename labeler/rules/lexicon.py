@@ -71,6 +71,7 @@ class CueLexicon(_Strict):
 
     language: str = Field(description="Language of the phrases, as an ISO 639-1 code.")
     negation: Negation = Field(description="A negspacy termset.")
+    modal: Phrases = Field(description="As open, and reports what follows even after advice or a condition.")
     open: Phrases = Field(description="Before findings: all that are listed after it are left open.")
     doubt: Phrases = Field(description="Before a finding: it, and what is tied to it by 'or', is left open.")
     doubt_after: Phrases = Field(description="After a finding: it is left open.")

@@ -92,7 +92,7 @@ def _claim(items: list[Item]) -> list[Item]:
         if all(owner.get(position, span) == span for position in range(*span)):
             owner.update(dict.fromkeys(range(*span), span))
             kept.append(item)
-    named = {p for i in kept if i.kind in FINDINGS or i.kind == "structure" for p in range(i.start, i.end)}
+    named = {p for i in kept if i.kind in FINDINGS or i.kind in ("structure", "normal") for p in range(i.start, i.end)}
     others = [i for i in items if i.kind == "other" and not named.intersection(range(i.start, i.end))]
     others = [i for i in others if not any(j != i and j.start <= i.start and i.end <= j.end for j in others)]
     rest = [i for i in items if i.kind not in CLAIMING and i.kind != "other"]

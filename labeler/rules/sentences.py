@@ -17,7 +17,7 @@ _ABBREVIATIONS = (
 
 # a full stop, with or without a space after it; a line end; a numbered item
 _BOUNDARY = re.compile(
-    r"(?P<stop>[.!?]+)(?=[\s\"')\]]|$|(?<=[a-z)%]\.)[A-Z][A-Za-z])"
+    r"(?P<stop>[.!?]+)(?=[\s\"')\]]|$|(?<=[a-z)%]\.)[A-Z][A-Za-z]|(?<=[a-z]{3}\.)[a-z]{3})"
     r"|(?P<line>\n)"
     r"|(?P<item>(?<=[\s.])\d{1,2}[.)](?=\s+[A-Za-z]))"
 )

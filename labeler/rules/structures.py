@@ -63,7 +63,7 @@ def _without_attributes(sentence: Sentence, found: list[Item], following: Item, 
     """What is left of ``found`` when the adjectives of the ``following`` noun are taken away."""
     at = following.start
     while found and (found[-1].end == at or (at != following.start and sentence.words[found[-1].end : at] == ["and"])):
-        if len(found) == 1 and not described and not _parted(sentence, found[0]):
+        if len(found) == 1 and following.kind not in FINDINGS and not described and not _parted(sentence, found[0]):
             break
         at = found.pop().start
     return found

@@ -17,7 +17,7 @@ NUMBER = "<number>"
 _MASKED = re.compile(r"\s+|x{2,}|_{2,}|\[?\*\*.*")
 _NUMERIC = re.compile(r"[\d.,/x:-]*\d[\d.,/:-]*(?:st|nd|rd|th|mm|cm)?")
 _BRITISH = (("oe", "e"), ("ae", "e"), ("our", "or"), ("isa", "iza"), ("ise", "ize"), ("centre", "center"))
-_SHORTEST_MISSPELT = 7
+_SHORTEST_MISSPELT = 9
 
 
 class Vocabulary:
@@ -44,7 +44,9 @@ class Vocabulary:
     def _known(self, word: str) -> str | None:
         spellings = [word, *(word.replace(british, american) for british, american in _BRITISH if british in word)]
         for spelling in spellings:
-            for candidate in (spelling, *_singulars(spelling)):
+            for candidate in (*_singulars(spelling), spelling):
+                if spelling in self.forms:
+                    return self.forms[spelling]
                 if candidate in self.forms:
                     return self.forms[candidate]
                 if candidate in self.words:

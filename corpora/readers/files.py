@@ -1,0 +1,167 @@
+"""Files as streams of bytes and text: gzip or not, in an encoding, with errors that name file and line."""
+
+from __future__ import annotations
+
+import codecs
+import gzip
+import io
+import sys
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from difflib import get_close_matches
+from functools import partial
+from pathlib import Path
+from typing import IO, Final, cast
+
+from corpora.errors import ConfigError, DataError
+
+STDIN: Final = "-"
+_DAMAGED: Final = (EOFError, zlib.error, gzip.BadGzipFile)
+_MAGIC: Final = {
+    b"PK\x03\x04": "a zip archive or an Excel workbook",
+    b"\xd0\xcf\x11\xe0": "an old Excel or Word file",
+    b"\x89PNG": "a PNG image",
+    b"\xff\xd8\xff": "a JPEG image",
+    b"%PDF": "a PDF document",
+    b"PAR1": "a Parquet file",
+    b"\x7fELF": "a program",
+}
+_CONTROLS: Final = bytes(set(range(32)) - set(b"\t\n\r\f\v"))
+_HEAD: Final = 8192
+_CHUNK: Final = 1 << 18
+
+
+def damaged(source: str) -> DataError:
+    """The error for a compressed file that ends too early or does not decompress."""
+    return DataError("data.truncated", "the file is cut off or damaged", where=source, hint="copy or download it again")
+
+
+def missing(source: str) -> DataError:
+    """The error for a path where nothing is, with a name like it if there is one beside it."""
+    path = Path(source)
+    beside = [other.name for other in path.parent.iterdir()] if path.parent.is_dir() else []
+    near = get_close_matches(path.name, beside, n=1)
+    return DataError(
+        "data.missing", "no such file or folder", where=source, hint=f"did you mean {near[0]}?" if near else ""
+    )
+
+
+@contextmanager
+def open_bytes(source: str) -> Iterator[IO[bytes]]:
+    """The bytes of a file, or of standard input for ``-``; decompressed if they are gzip.
+
+    Raises ``DataError``: ``data.missing``, ``data.unreadable``, and ``data.truncated`` for damaged gzip, wherever in
+    the body of the ``with`` that shows.
+    """
+    try:
+        with _open_raw(source) as raw:
+            zipped = raw.peek(2)[:2] == b"\x1f\x8b"
+            # gzip.open would close standard input
+            yield cast("IO[bytes]", gzip.GzipFile(fileobj=raw)) if zipped else raw
+    except _DAMAGED as error:
+        raise damaged(source) from error
+    except FileNotFoundError as error:
+        raise missing(source) from error
+    except OSError as error:
+        raise DataError("data.unreadable", error.strerror or "cannot be read", where=source) from error
+
+
+@contextmanager
+def _open_raw(source: str) -> Iterator[io.BufferedReader]:
+    if source == STDIN:
+        stdin = sys.stdin.buffer
+        yield cast("io.BufferedReader", stdin if hasattr(stdin, "peek") else io.BufferedReader(stdin))
+        return
+    with Path(source).open("rb") as raw:
+        yield raw
+
+
+@contextmanager
+def open_text(source: str, encoding: str | None) -> Iterator[io.TextIOWrapper]:
+    """A text file, line ends as they are.
+
+    Raises ``DataError``: ``data.empty``, ``data.binary``, ``data.encoding`` for UTF-16 that was not announced, and as
+    ``open_bytes``; ``ConfigError`` as ``codec``.
+    """
+    with open_bytes(source) as stream:
+        peek = cast("Callable[[int], bytes]", stream.peek)  # type: ignore[attr-defined]
+        _check_text(source, peek(_HEAD)[:_HEAD], encoding)
+        text = io.TextIOWrapper(stream, codec(encoding), newline="")
+        try:
+            yield text
+        finally:
+            text.detach()
+
+
+def codec(encoding: str | None) -> str:
+    """The Python name of an encoding, UTF-8 if none is given. Raises ``ConfigError`` (``config.encoding``)."""
+    try:
+        name = codecs.lookup(encoding or "utf-8").name
+        codecs.getincrementaldecoder(name)().decode(b"")
+        "".encode(name)
+    except LookupError as error:
+        raise ConfigError(
+            "config.encoding",
+            f"no encoding is named {encoding!r}",
+            where="--encoding",
+            hint="such as latin-1 or utf-16",
+        ) from error
+    return "utf-8-sig" if name == "utf-8" else name
+
+
+def _check_text(source: str, head: bytes, encoding: str | None) -> None:
+    if not head:
+        raise DataError("data.empty", "the file is empty", where=source)
+    kind = next((kind for magic, kind in _MAGIC.items() if head.startswith(magic)), None)
+    wide = head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    if kind is None and wide and encoding is None:
+        raise _not_utf8(source, 1, "utf-16")
+    controls = len(head) - len(head.translate(None, _CONTROLS))
+    looks_binary = controls > 0.3 * len(head) or (b"\0" in head and not _is_utf8(head))
+    if kind or (looks_binary and encoding is None):
+        raise DataError(
+            "data.binary",
+            f"this is {kind or 'binary data'}, not a text file",
+            where=source,
+            hint="save it as CSV" if kind and "Excel" in kind else "name the right file, or --format",
+        )
+
+
+def _is_utf8(head: bytes) -> bool:
+    try:
+        codecs.getincrementaldecoder("utf-8")().decode(head)
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _not_utf8(source: str, line: int, guess: str, encoding: str | None = None) -> DataError:
+    return DataError(
+        "data.encoding",
+        f"the text is not {encoding or 'UTF-8'}",
+        where=f"{source}, line {line}",
+        hint=f"name its encoding, such as --encoding {guess}",
+    )
+
+
+def text_lines(text: io.TextIOWrapper, source: str, encoding: str | None) -> Iterator[str]:
+    """The lines of an open text, line ends kept. Raises ``DataError`` (``data.encoding``) with file and line."""
+    return _located(text, source, encoding, lambda line: 1)
+
+
+def text_chunks(text: io.TextIOWrapper, source: str, encoding: str | None) -> Iterator[str]:
+    """An open text in pieces. Raises as ``text_lines``."""
+    return _located(iter(partial(text.read, _CHUNK), ""), source, encoding, lambda chunk: chunk.count("\n"))
+
+
+def _located(pieces: Iterator[str], source: str, encoding: str | None, count: Callable[[str], int]) -> Iterator[str]:
+    lines = 0
+    try:
+        for piece in pieces:
+            lines += count(piece)
+            yield piece
+    except UnicodeDecodeError as error:
+        # the bytes being decoded begin where the last whole piece ended
+        line = lines + bytes(error.object[: error.start]).count(b"\n") + 1
+        raise _not_utf8(source, line, "latin-1", encoding) from None
