@@ -338,15 +338,13 @@ def _may_stand_alone(text: str, line: int, heading: str) -> bool:
     return heading.isupper() and any(map(str.islower, written.rpartition("\n")[2]))
 
 
-_UNHEADED_FINDINGS = {("findings",)}
-
-
 def select(report: Report, wanted: str = "findings,impression") -> list[Section]:
     """The ``wanted`` sections of ``report`` in the order of its text.
 
     ``wanted`` is names with commas between them; ``impression|findings`` is the first of the two that the report has.
-    ``findings`` and ``impression`` also stand for a section that is both, for wet reads and addenda; where the report
-    has none of these (or no findings, and those are wanted), for its text without headings, and at last for recommendations if those are all it has.
+    ``findings`` and ``impression`` also stand for a section that is both, for wet reads and addenda. The text without
+    headings is read where findings are wanted and no section has them, or where nothing else that is wanted is there;
+    recommendations where they are all that could be read.
     A report that comes without sections is split here. Raises ``ConfigError`` (``config.section``) for a name that
     no section can have.
 
@@ -360,8 +358,9 @@ def select(report: Report, wanted: str = "findings,impression") -> list[Section]
     for group in groups:
         names |= next((found for name in group if (found := _also(name) & present)), set())
     if any(name in _READING for group in groups for name in group):
-        # a wet read or an addendum comes beside the reading, it does not stand in for it
-        if not names or (_UNHEADED_FINDINGS & set(groups) and not names & _also("findings")):
+        # a wet read or an addendum comes beside the reading and does not stand in for it; before an impression,
+        # text without a heading is the findings
+        if not names or (("findings",) in groups and names.isdisjoint(_also("findings"))):
             names |= {"body"} & present
         names |= _WITH_READING & present
         names = names or {"recommendation"}

@@ -69,7 +69,8 @@ def _default(param: Any) -> str:
 
 
 def _cell(text: str) -> str:
-    return text.replace("|", "\\|")
+    # docstrings quote code as reStructuredText does
+    return text.replace("``", "`").replace("|", "\\|")
 
 
 def registry_page() -> str:

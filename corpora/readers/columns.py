@@ -103,8 +103,7 @@ def _place(names: Sequence[str], named: str | None, usual: Sequence[str], source
 
 
 def _named_place(names: Sequence[str], named: str, source: str) -> int:
-    for known in (list(names), [_key(name) for name in names]):
-        wanted = named if known == list(names) else _key(named)
+    for wanted, known in ((named, list(names)), (_key(named), [_key(name) for name in names])):
         if known.count(wanted) > 1:
             raise DataError("data.columns", f"two columns are named {named!r}", where=source)
         if wanted in known:

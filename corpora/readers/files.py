@@ -98,8 +98,9 @@ def codec(encoding: str | None) -> str:
     """The Python name of an encoding, UTF-8 if none is given. Raises ``ConfigError`` (``config.encoding``)."""
     try:
         name = codecs.lookup(encoding or "utf-8").name
-        codecs.getincrementaldecoder(name)().decode(b"")
+        # a codec such as rot13 is not between text and bytes
         "".encode(name)
+        codecs.getincrementaldecoder(name)
     except LookupError as error:
         raise ConfigError(
             "config.encoding",

@@ -51,21 +51,24 @@ class _Stream:
     def value(self) -> Any:
         self.peek()
         while True:
+            cut = True
             try:
                 found, end = _DECODER.raw_decode(self.text, self.at)
+                # what ends with the window may go on beyond it
+                if end < len(self.text):
+                    self.at = end
+                    return found
             except RecursionError:
                 raise self.error("nested too deep") from None
+            except json.JSONDecodeError as error:
+                cut = error.msg.startswith("Unterminated string") or error.pos >= len(self.text.rstrip())
             except ValueError:
-                end = len(self.text)
-            # what ends with the window may go on beyond it
-            if end < len(self.text):
-                self.at = end
-                return found
+                raise self.error("a number has too many digits") from None
             if len(self.text) - self.at > _LONGEST_ELEMENT or not self.grow():
-                raise self.error("an element is broken")
+                raise self.error("an element is broken", cut=cut)
 
-    def error(self, problem: str) -> DataError:
-        if not self.peek():
+    def error(self, problem: str, *, cut: bool = False) -> DataError:
+        if cut or not self.peek():
             return DataError("data.truncated", "the JSON is cut off", where=self.source)
         return DataError("data.json", f"this is no JSON: {problem}", where=self.source)
 

@@ -107,6 +107,7 @@ class _UpToDamage:
     def __init__(self, stream: IO[bytes]) -> None:
         self.stream = stream
         self.damage: Exception | None = None
+        self.last = b""
 
     def read(self, size: int) -> bytes:
         pieces: list[bytes] = []
@@ -120,7 +121,17 @@ class _UpToDamage:
                 break
             pieces.append(piece)
             size -= len(piece)
-        return b"".join(pieces)
+        self.last = b"".join(pieces)
+        return self.last
+
+    def ends_in_zeros(self) -> bool:
+        """Whether there is nothing but padding from the last block that was read to the end, which is then reached."""
+        piece = self.last
+        while not piece.strip(b"\0"):
+            piece = self.read(1 << 16)
+            if not piece:
+                return self.damage is None
+        return False
 
 
 @contextmanager
@@ -128,16 +139,17 @@ def _open_tar(source: str) -> Iterator[tarfile.TarFile]:
     with open_bytes(source) as stream:
         tolerant = _UpToDamage(stream)
         try:
-            with tarfile.open(fileobj=tolerant, mode="r|") as archive:  # type: ignore[call-overload]
+            with tarfile.open(fileobj=tolerant, mode="r|", bufsize=_BLOCK) as archive:  # type: ignore[call-overload]
                 yield archive
         except tarfile.TarError as error:
             raise damaged(source) from tolerant.damage or error
-        if tolerant.damage is not None or _is_cut(source):
+        # the reader of tar takes a broken header for the end of the archive
+        if not tolerant.ends_in_zeros() or _is_cut(source):
             raise damaged(source) from tolerant.damage
 
 
 def _is_cut(source: str) -> bool:
-    # a tar is made of whole blocks; its reader takes a part of one for the end
+    # and so it does with a part of a block, of which an archive has none
     return source.lower().endswith(".tar") and Path(source).stat().st_size % _BLOCK != 0
 
 

@@ -58,7 +58,9 @@ def first_row(source: str, options: ReadOptions) -> Cells:
 def _delimited(source: str, options: ReadOptions, delimiters: Iterable[str]) -> Iterator[Record]:
     with open_text(source, options.encoding) as text:
         lines = text_lines(text, source, options.encoding)
-        first = next((line for line in lines if not line.isspace()), "")
+        first = next((line for line in lines if not line.isspace()), None)
+        if first is None:
+            raise DataError("data.empty", "the file has nothing but blank lines", where=source)
         delimiter = delimiter_of(first, options, delimiters)
         rows = _rows(chain([first], lines), delimiter, source)
         header = next(rows, [])

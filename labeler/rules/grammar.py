@@ -119,20 +119,20 @@ def compile_grammar(
         ("subject", "", _expand_all(subjects)),
     ]
     negation = {kind: _expand_all(getattr(cues.negation, kind)) for kind in Negation.model_fields}
-    nlp = spacy.blank("en")
-    tokenizer = nlp.tokenizer
-    split: dict[str, list[str]] = {}
-    for phrase in (p for phrases in [*(g[2] for g in groups), *negation.values()] for p in phrases):
-        split[phrase] = [token.lower_ for token in tokenizer(phrase)]
+    phrases_of_all = [phrases for _, _, phrases in groups] + list(negation.values())
+    tokenizer = spacy.blank("en").tokenizer
+    pieces = {piece for phrases in phrases_of_all for phrase in phrases for piece in phrase.split(" ")}
+    split = {piece: [token.lower_ for token in tokenizer(piece)] for piece in pieces}
     vocabulary = Vocabulary(
         {word for words in split.values() for word in words} | set(cues.fillers) | set(cues.assertive), cues.forms
     )
     nlp = _canonical_nlp(vocabulary)
     fillers = frozenset(vocabulary.canonical(word) for word in cues.fillers) | {MASK}
+    canonical = {piece: [vocabulary.canonical(word) for word in words] for piece, words in split.items()}
 
     def dense(phrase: str) -> str:
-        canonical = [vocabulary.canonical(word) for word in split[phrase]]
-        return " ".join(word for word in canonical if word not in fillers) or " ".join(canonical)
+        words = [word for piece in phrase.split(" ") for word in canonical[piece]]
+        return " ".join(word for word in words if word not in fillers) or " ".join(words)
 
     words_nlp = Language()
     words_nlp.tokenizer = words = Words(words_nlp.vocab)
