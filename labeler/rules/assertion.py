@@ -49,13 +49,13 @@ def judge(sentence: Sentence, item: Item, *, near: bool = False) -> Verdict:
 
 
 def _unmentioned(sentence: Sentence, item: Item, start: int, end: int) -> Verdict | None:
-    for cue in reversed(sentence.between(start, item.start, frozenset({"unmention"}))):
+    for cue in reversed(sentence.within(start, item.start, "unmention")):
         gap = sentence.words[cue.end : item.start]
-        if sentence.between(cue.end, item.start, frozenset({"modal"})):
+        if sentence.within(cue.end, item.start, "modal"):
             return None
         if "," not in gap or "or" in sentence.words[cue.end :]:
             return Verdict(None, (_cue(cue),), "not reported")
-    for cue in sentence.between(item.end, end, frozenset({"unmention_after"})):
+    for cue in sentence.within(item.end, end, "unmention_after"):
         if "," not in sentence.words[item.end : cue.start]:
             return Verdict(None, (_cue(cue),), "not reported")
     return None
@@ -68,12 +68,11 @@ def _denied(sentence: Sentence, item: Item, start: int, near: bool) -> Verdict |
     if not cues:
         return None
     cue = cues[-1]
-    others = [f for f in sentence.between(cue[1], item.start, FINDINGS) if f.label != item.label]
-    if near and others:
+    if near and any(f.label != item.label for f in sentence.within(cue[1], item.start, *FINDINGS)):
         return None
-    for hedge in sentence.between(cue[1], item.start, _HEDGES):
+    for hedge in sentence.within(cue[1], item.start, *_HEDGES):
         reach = slice(cue[1], hedge.start) if hedge.kind == "modal" else slice(hedge.start - 1, hedge.start)
-        if (hedge.kind == "doubt" or "," in sentence.words[reach]) and sentence.between(cue[1], hedge.start, FINDINGS):
+        if (hedge.kind == "doubt" or "," in sentence.words[reach]) and sentence.holds(cue[1], hedge.start, FINDINGS):
             return None
     return Verdict(NEGATIVE, ((*cue, "negation"),), "denied")
 
@@ -88,41 +87,42 @@ def _denied_after(sentence: Sentence, item: Item, end: int) -> Verdict | None:
 
 
 def _opened(sentence: Sentence, item: Item, start: int) -> Verdict | None:
-    for cue in reversed(sentence.between(start, item.start, _OPENINGS)):
-        affirmed = sentence.between(cue.end, item.start, frozenset({"affirm"}))
-        if not any(sentence.between(cue.end, affirm.start, FINDINGS) for affirm in affirmed):
+    cues = sorted(sentence.within(start, item.start, *_OPENINGS), key=lambda cue: cue.start)
+    for cue in reversed(cues):
+        affirmed = sentence.within(cue.end, item.start, "affirm")
+        if not any(sentence.holds(cue.end, affirm.start, FINDINGS) for affirm in affirmed):
             return Verdict(UNCERTAIN, (_cue(cue),), "left open")
     return None
 
 
 def _doubted(sentence: Sentence, item: Item, start: int) -> Verdict | None:
-    cues = sentence.between(start, item.start, frozenset({"doubt"}))
+    cues = sentence.within(start, item.start, "doubt")
     if not cues:
         return None
     cue = cues[-1]
-    reached = sentence.between(cue.end, item.start, FINDINGS)
+    reached = sorted(sentence.within(cue.end, item.start, *FINDINGS), key=lambda f: f.start)
     if reached and not _tied(sentence, reached[0].end, item.start):
         return None
     return Verdict(UNCERTAIN, (_cue(cue),), "doubted")
 
 
 def _doubted_after(sentence: Sentence, item: Item, end: int) -> Verdict | None:
-    for cue in sentence.between(item.end, end, frozenset({"doubt_after"})):
+    for cue in sentence.within(item.end, end, "doubt_after"):
         if _joined(sentence, item.end, cue.start):
             return Verdict(UNCERTAIN, (_cue(cue),), "doubted after")
     return None
 
 
 def _affirmations(sentence: Sentence, item: Item, start: int) -> tuple[tuple[int, int, str], ...]:
-    cues = sentence.between(start, item.start, frozenset({"affirm"}))
-    return tuple(_cue(cue) for cue in cues[-1:] if not sentence.between(cue.end, item.start, FINDINGS))
+    cues = sentence.within(start, item.start, "affirm")
+    return tuple(_cue(cue) for cue in cues[-1:] if not sentence.holds(cue.end, item.start, FINDINGS))
 
 
 def _joined(sentence: Sentence, start: int, end: int) -> bool:
     """Whether a cue at ``end`` still speaks of a finding that ends at ``start``: nothing else, or a list, between."""
     words = sentence.words[start:end]
-    if not sentence.between(start, end, FINDINGS):
-        return "," not in words or len(words) <= 1 or not sentence.between(start, end, PREDICATES)
+    if not sentence.holds(start, end, FINDINGS):
+        return "," not in words or len(words) <= 1 or not sentence.holds(start, end, PREDICATES)
     if "with" in words or "without" in words:
         return False
     return "," not in words or "and" in words or "or" in words
@@ -130,7 +130,7 @@ def _joined(sentence: Sentence, start: int, end: int) -> bool:
 
 def _tied(sentence: Sentence, start: int, end: int) -> bool:
     words = sentence.words[start:end]
-    return "or" in words or "/" in words or bool(sentence.between(start, end, frozenset({"either", "versus"})))
+    return "or" in words or "/" in words or bool(sentence.within(start, end, "either", "versus"))
 
 
 def _cue(item: Item) -> tuple[int, int, str]:

@@ -18,7 +18,7 @@ FINE = "#fine"
 
 
 class Decision(NamedTuple):
-    """What a phrase says of a label; ``start:end`` and the cues are token positions in the sentence.
+    """What a phrase says of a label; ``start:end`` and the cues are positions in the sentence's reduced form.
 
     ``label`` is a label of the schema, or ``ABNORMAL``/``FINE``, the evidence for No Finding. The strongest decision
     of a report wins: positive 4, uncertain 3, negative 2, weak 1; 0 is not counted.
@@ -38,18 +38,26 @@ _VERSUS_GAP = 4
 _VERBS = frozenset({"is", "are", "was", "were", "there"})
 
 
-def decide(grammar: Grammar, canonical: Sequence[str]) -> tuple[Decision, ...]:
-    """All decisions of one sentence, in the order of their spans."""
-    sentence = read(grammar, canonical)
+def decide(grammar: Grammar, characters: str) -> tuple[Decision, ...]:
+    """All decisions of the sentence with this reduced form, in the order of their spans."""
+    sentence, places = read(grammar, characters)
     if sentence is None:
         return ()
     verdicts = _findings(sentence)
-    _weigh_alternatives(sentence, verdicts)
-    decisions = [_decision(sentence, item, verdict) for item, verdict in verdicts.items()]
+    if "either" in sentence.by_kind or "versus" in sentence.by_kind:
+        _weigh_alternatives(sentence, verdicts)
+    decisions = [_decision(item, verdict) for item, verdict in verdicts.items()]
     decisions += _structures(sentence)
-    decisions += _ignored(sentence)
+    decisions += [_spanned(item, None, 0, (), "not this label") for item in sentence.of("ignore")]
     decisions += _no_finding_evidence(sentence)
-    return tuple(sorted(decisions, key=lambda d: (d.start, d.end, d.label, d.rule)))
+    decisions.sort(key=lambda decision: (decision.start, decision.end, decision.label, decision.rule))
+    return tuple(_placed(decision, places) for decision in decisions)
+
+
+def _placed(decision: Decision, places: Sequence[int]) -> Decision:
+    """The decision with positions in the reduced form."""
+    cues = tuple((places[start], places[end - 1] + 1, kind) for start, end, kind in decision.cues)
+    return decision._replace(start=places[decision.start], end=places[decision.end - 1] + 1, cues=cues)
 
 
 def _findings(sentence: Sentence) -> dict[Item, Verdict]:
@@ -97,13 +105,13 @@ def _weigh_alternatives(sentence: Sentence, verdicts: dict[Item, Verdict]) -> No
 def _compared(sentence: Sentence, item: Item) -> bool:
     """Whether a list is one of things that have not changed: "or" joins them and weighs nothing."""
     start, _ = sentence.segment(item.start)
-    return bool(sentence.between(start, item.start, frozenset({"no_change"})))
+    return bool(sentence.within(start, item.start, "no_change"))
 
 
 def _weighed(sentence: Sentence, item: Item) -> Item | None:
     """The "versus" beside a finding, whatever stands on its other side."""
     start, end = sentence.segment(item.start)
-    for link in sentence.between(start, end, frozenset({"versus"})):
+    for link in sentence.within(start, end, "versus"):
         gap = sentence.words[link.end : item.start] or sentence.words[item.end : link.start]
         if len(gap) <= _VERSUS_GAP and "," not in gap and (link.end <= item.start or item.end <= link.start):
             return link
@@ -117,39 +125,36 @@ def _choice(sentence: Sentence, first: Item, second: Item) -> Item | None:
         return None
     if not _VERBS.isdisjoint(sentence.words[first.end : second.start]):
         return None
-    links = sentence.between(first.end, second.start, frozenset({"either", "versus"}))
+    links = sentence.within(first.end, second.start, "either", "versus")
     return links[0] if links else None
 
 
-def _decision(sentence: Sentence, item: Item, verdict: Verdict) -> Decision:
+def _decision(item: Item, verdict: Verdict) -> Decision:
     state, strength, rule = verdict.state, 0, verdict.rule
     if state is not None:
         strength = STRENGTH[state]
     if item.kind == "weak" and state is not None:
         state, strength, rule = (None, 0, "says nothing of size") if state == NEGATIVE else (UNCERTAIN, WEAK, "implied")
-    return _spanned(sentence, item, state, strength, verdict.cues, rule)
+    return _spanned(item, state, strength, verdict.cues, rule)
 
 
 def _spanned(
-    sentence: Sentence, item: Item, state: State, strength: int, cues: Sequence[tuple[int, int, str]], rule: str,
-    label: str = "",
-) -> Decision:  # fmt: skip
-    full = sentence.full
-    spans = tuple((full[start], full[end - 1] + 1, kind) for start, end, kind in cues)
-    return Decision(label or item.label, full[item.start], full[item.end - 1] + 1, state, strength, spans, rule)
+    item: Item, state: State, strength: int, cues: tuple[tuple[int, int, str], ...], rule: str, label: str = ""
+) -> Decision:
+    return Decision(label or item.label, item.start, item.end, state, strength, cues, rule)
 
 
 def _structures(sentence: Sentence) -> list[Decision]:
     decisions = []
     for structure in sentence.of("structure"):
         start, end = sentence.segment(structure.start)
-        if any(cue.end <= structure.start for cue in sentence.between(start, end, frozenset({"unmention"}))):
+        if any(cue.end <= structure.start for cue in sentence.within(start, end, "unmention")):
             continue
         said = [_predicate(sentence, predicate) for predicate in predicates_of(sentence, structure)]
         said = [one for one in said if one[1]]
         if said:
             state, strength, cues, rule = max(said, key=lambda one: one[1])
-            decisions.append(_spanned(sentence, structure, state, strength, cues, rule))
+            decisions.append(_spanned(structure, state, strength, cues, rule))
     return decisions
 
 
@@ -175,16 +180,12 @@ def _predicate(sentence: Sentence, predicate: Item) -> Said:
     return verdict.state, STRENGTH[verdict.state], (*verdict.cues, span), names[verdict.state]
 
 
-def _ignored(sentence: Sentence) -> list[Decision]:
-    return [_spanned(sentence, item, None, 0, (), "not this label") for item in sentence.of("ignore")]
-
-
 def _no_finding_evidence(sentence: Sentence) -> list[Decision]:
     decisions = []
     for item in sentence.of("other"):
         verdict = judge(sentence, item)
         if verdict.state in (POSITIVE, UNCERTAIN):
-            decisions.append(_spanned(sentence, item, None, WEAK, verdict.cues, "an abnormality", ABNORMAL))
+            decisions.append(_spanned(item, None, WEAK, verdict.cues, "an abnormality", ABNORMAL))
     for item in sentence.of("fine"):
-        decisions.append(_spanned(sentence, item, None, WEAK, (), "a normal film", FINE))
+        decisions.append(_spanned(item, None, WEAK, (), "a normal film", FINE))
     return decisions

@@ -10,7 +10,8 @@ from labeler.rules.grammar import Item
 from labeler.rules.sentence import FINDINGS, PREDICATES, Sentence
 
 _ANATOMY = frozenset({"structure", "subject"})
-_STEPS = PREDICATES | _ANATOMY | FINDINGS
+_NAMED = _ANATOMY | FINDINGS
+_STEPS = PREDICATES | _NAMED
 _LINKS = frozenset({",", "and", "of", "in", "or", "/", "with", "is", "are", "appearance", "size", "contour", "both", "_"})
 _FARTHEST = 3
 
@@ -29,11 +30,12 @@ def _attributes(sentence: Sentence, position: int, start: int) -> list[Item]:
     """Predicates directly before ``position``: "stable normal heart", "enlargement of the heart"."""
     found: list[Item] = []
     at = position
-    for item in reversed(sentence.between(start, position, PREDICATES)):
+    predicates = sorted(sentence.within(start, position, *PREDICATES), key=lambda item: item.start)
+    for item in reversed(predicates):
         gap = sentence.words[item.end : at]
         if len(gap) > _FARTHEST or _verb_in(gap) or "," in gap or ("and" in gap and not found):
             break
-        if sentence.between(item.end, at, _ANATOMY | FINDINGS):
+        if sentence.holds(item.end, at, _NAMED):
             break
         found.insert(0, item)
         at = item.start
@@ -77,7 +79,8 @@ def _parted(sentence: Sentence, predicate: Item) -> bool:
 def _shared(sentence: Sentence, structure: Item, start: int) -> list[Item]:
     """The attribute of a list that ``structure`` is a later member of: "normal heart size and mediastinal contour"."""
     at = structure.start
-    for item in reversed(sentence.between(start, structure.start, _STEPS)):
+    steps = [item for item in sentence.items if item.kind in _STEPS and start <= item.start and item.end <= at]
+    for item in reversed(steps):
         if any(word not in _LINKS for word in sentence.words[item.end : at]):
             return []
         if item.kind in FINDINGS:

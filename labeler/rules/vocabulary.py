@@ -1,7 +1,8 @@
-"""Every word of a report becomes one of the lexicon's words, or ``_``: plurals, British spelling, typing errors.
+"""Every word of a report becomes one of the lexicon's words, or nothing: plurals, British spelling, typing errors.
 
-Two sentences whose canonical words are the same are read alike, which is what makes the labeler fast: most new
-sentences differ from a known one in a side, a size or a word that no rule looks at.
+A sentence's *reduced* form has one character per word that a rule could look at: fillers and masks are left out, a run
+of unknown words is one. Sentences with the same reduced form are read alike, which is half of what makes the labeler
+fast: most new sentences differ from a known one in a side, a size or a word that no rule looks at.
 """
 
 from __future__ import annotations
@@ -18,16 +19,35 @@ _MASKED = re.compile(r"\s+|x{2,}|_{2,}|\[?\*\*.*")
 _NUMERIC = re.compile(r"[\d.,/x:-]*\d[\d.,/:-]*(?:st|nd|rd|th|mm|cm)?")
 _BRITISH = (("oe", "e"), ("ae", "e"), ("our", "or"), ("isa", "iza"), ("ise", "ize"), ("centre", "center"))
 _SHORTEST_MISSPELT = 9
+# a private-use plane: no character of a report is taken for a word
+_FIRST = 0xF0000
+UNKNOWN = chr(_FIRST)
+ASSERTIVE = chr(_FIRST + 1)
 
 
 class Vocabulary:
-    """The words of the lexicons, and how other spellings lead to them."""
+    """The words of the lexicons, how other spellings lead to them, and their characters in the reduced form."""
 
-    def __init__(self, words: Iterable[str], forms: Mapping[str, str]) -> None:
-        self.words = frozenset(words) | frozenset(forms.values())
+    def __init__(
+        self, words: Iterable[str], forms: Mapping[str, str], fillers: Iterable[str], assertive: Iterable[str]
+    ) -> None:
         self.forms = dict(forms)
+        self.words = frozenset(words) | frozenset(forms.values()) | frozenset(fillers) | frozenset(assertive)
         self._long_words = sorted(word for word in self.words if len(word) >= _SHORTEST_MISSPELT and word.isalpha())
         self.canonical = lru_cache(maxsize=200_000)(self._canonical)
+        self.fillers = frozenset(self.canonical(word) for word in fillers) | {MASK}
+        self.assertive = frozenset(self.canonical(word) for word in assertive)
+        known = sorted({self.canonical(word) for word in self.words} - self.fillers)
+        self.characters = {word: chr(_FIRST + 2 + index) for index, word in enumerate(known)}
+        self.characters |= {
+            filler: ASSERTIVE if filler in self.assertive else "" for filler in self.fillers
+        }
+        self.word_of = {character: word for word, character in self.characters.items() if word not in self.fillers}
+        self.word_of[UNKNOWN] = OTHER
+
+    def character(self, canonical: str) -> str:
+        """The character of a canonical word in the reduced form; empty for a filler."""
+        return self.characters.get(canonical, UNKNOWN)
 
     def _canonical(self, word: str) -> str:
         """The lexicon's word for a word as written: itself, its singular, its American spelling, the word meant."""
@@ -44,9 +64,9 @@ class Vocabulary:
     def _known(self, word: str) -> str | None:
         spellings = [word, *(word.replace(british, american) for british, american in _BRITISH if british in word)]
         for spelling in spellings:
+            if spelling in self.forms:
+                return self.forms[spelling]
             for candidate in (*_singulars(spelling), spelling):
-                if spelling in self.forms:
-                    return self.forms[spelling]
                 if candidate in self.forms:
                     return self.forms[candidate]
                 if candidate in self.words:
@@ -58,13 +78,13 @@ class Vocabulary:
         if len(word) < _SHORTEST_MISSPELT or not word.isalpha():
             return None
         from rapidfuzz.distance import OSA
+        from rapidfuzz.process import extract
 
         near = {
             candidate
             for spelling in (word, *_singulars(word))
-            for candidate in self._long_words
-            if abs(len(candidate) - len(spelling)) < 2 and candidate[0] == spelling[0]
-            if OSA.distance(candidate, spelling, score_cutoff=1) == 1 and not _another_word(candidate, spelling)
+            for candidate, distance, _ in extract(spelling, self._long_words, scorer=OSA.distance, score_cutoff=1)
+            if distance == 1 and not _another_word(candidate, spelling)
         }
         return near.pop() if len(near) == 1 else None
 
@@ -81,6 +101,6 @@ def _singulars(word: str) -> tuple[str, ...]:
 
 
 def _another_word(known: str, written: str) -> bool:
-    """Whether the difference is one of meaning: a tense, an ending, a first letter ("enlarge", "pleura", "inclusion")."""
+    """Whether the two differ in meaning: by an ending ("enlarge", "enlarged"), or at the start ("hypo-", "hyper-")."""
     short, long = sorted((known, written), key=len)
     return long.startswith(short) or known[:2] != written[:2] or known[-2:] != written[-2:]

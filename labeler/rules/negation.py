@@ -1,0 +1,96 @@
+"""negspacy decides what is negated; it is asked once per constellation.
+
+What negspacy makes of a sentence depends on the order of its negation cues, pseudo-negations, terminations, sentence
+starts and entities, and on no other word. So a sentence is laid out with all other words blanked, and a layout that
+was seen before is not asked again. The answer keeps the cues: negspacy gives a verdict without its evidence.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
+
+from negspacy.negation import Negex
+from spacy.language import Language
+from spacy.tokens import Doc, Span
+from spacy.vocab import Vocab
+
+_Match = tuple[int, int, int]
+_Spans = tuple[tuple[int, int], ...]
+_MOST_LAYOUTS = 50_000
+
+
+class Answer(NamedTuple):
+    """Which entities are negated, the cues before and after entities, and where the reach of a negation ends."""
+
+    negated: tuple[bool, ...]
+    before: _Spans
+    after: _Spans
+    ends: tuple[int, ...]
+
+
+class Words:
+    """A spaCy tokenizer for canonical words joined by single spaces."""
+
+    def __init__(self, vocab: Vocab) -> None:
+        self.vocab = vocab
+
+    def __call__(self, text: str) -> Doc:
+        return Doc(self.vocab, words=text.split(" "))
+
+    def pipe(self, texts: Iterable[str], batch_size: int = 1000) -> Iterator[Doc]:
+        return map(self, texts)
+
+
+class CueNegex(Negex):
+    """negspacy's Negex, keeping the cues it found."""
+
+    cues: tuple[list[_Match], list[_Match], list[_Match]]
+
+    def process_negations(self, doc: Doc) -> tuple[list[_Match], list[_Match], list[_Match]]:
+        """As in negspacy, but a negation right behind a pseudo-negation is one ("cannot be excluded no effusion")."""
+        strings = self.nlp.vocab.strings
+        matches = [(strings[key], key, start, end) for key, start, end in self.matcher(doc)]
+        hidden = {i for kind, _, start, end in matches if kind == "pseudo" for i in range(start, end)}
+        before, after, ends = (
+            [(key, start, end) for kind, key, start, end in matches if kind == wanted and start not in hidden]
+            for wanted in ("Preceding", "Following", "Termination")
+        )
+        self.cues = before, after, ends
+        return self.cues
+
+
+class Negator:
+    """negspacy with a termset of canonical phrases: ``preceding``, ``following``, ``pseudo``, ``termination``."""
+
+    def __init__(self, termset: dict[str, list[str]]) -> None:
+        nlp = Language()
+        nlp.tokenizer = self._words = Words(nlp.vocab)
+        names = {kind: kind if kind == "termination" else f"{kind}_negations" for kind in termset}
+        self._negex = CueNegex(
+            nlp, "negex", neg_termset={names[kind]: phrases for kind, phrases in termset.items()}, span_keys=["radloop"]
+        )
+        self._answers: dict[tuple[str, _Spans, tuple[int, ...]], Answer] = {}
+
+    def ask(self, words: Sequence[str], entities: _Spans, starts: tuple[int, ...]) -> Answer:
+        """What negspacy says of ``words``, in which ``entities`` are spans and ``starts`` begin sentences."""
+        key = (" ".join(words), entities, starts)
+        answer = self._answers.get(key)
+        if answer is None:
+            if len(self._answers) >= _MOST_LAYOUTS:
+                self._answers.clear()
+            answer = self._answers[key] = self._ask(words, entities, starts)
+        return answer
+
+    def _ask(self, words: Sequence[str], entities: _Spans, starts: tuple[int, ...]) -> Answer:
+        doc = Doc(self._words.vocab, words=list(words), sent_starts=[index in starts for index in range(len(words))])
+        spans = [Span(doc, start, end) for start, end in entities]
+        doc.spans["radloop"] = spans
+        self._negex(doc)
+        before, after, ends = self._negex.cues
+        return Answer(
+            tuple(bool(span._.negex) for span in doc.spans["radloop"]),
+            tuple(sorted({(start, end) for _, start, end in before})),
+            tuple(sorted({(start, end) for _, start, end in after})),
+            tuple(sorted({start for _, start, _ in ends})),
+        )
