@@ -13,6 +13,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from functools import cache, lru_cache
+from operator import attrgetter
 from itertools import product
 from operator import itemgetter
 from typing import Final
@@ -61,6 +62,7 @@ _PHRASES: Final[dict[str, str]] = {
 NAMES: Final = tuple(_PHRASES)
 
 _READING: Final = frozenset({"findings", "impression", "findings_impression"})
+_MOST_LAID_OUT: Final = 64
 _WITH_READING: Final = frozenset({"wet_read", "addendum"})
 # what follows one of these after a blank line, or under the title of a film, is the reading without a heading
 _ONE_PARAGRAPH: Final = frozenset({"indication", "history", "comparison", "technique"})
@@ -351,20 +353,31 @@ def select(report: Report, wanted: str = "findings,impression") -> list[Section]
     >>> [part.name for part in select(Report("1", "HISTORY: Fall.\\n\\nNo fracture."))]
     ['body']
     """
-    groups = _parse(wanted)
     sections = report.sections or split_sections(report.text)
-    present = {section.name for section in sections}
+    if len(sections) > _MOST_LAID_OUT:
+        chosen = _chosen.__wrapped__(tuple(section.name for section in sections), wanted)
+    else:
+        chosen = _chosen(tuple(section.name for section in sections), wanted)
+    found = [sections[index] for index in chosen]
+    found.sort(key=attrgetter("start"))
+    return found
+
+
+@lru_cache(maxsize=4096)
+def _chosen(present: tuple[str, ...], wanted: str) -> tuple[int, ...]:
+    """Which of the sections with the names ``present`` are the ``wanted`` ones; few combinations ever occur."""
+    groups = _parse(wanted)
     names: set[str] = set()
     for group in groups:
-        names |= next((found for name in group if (found := _also(name) & present)), set())
+        names |= next((found for name in group if (found := _also(name) & set(present))), set())
     if any(name in _READING for group in groups for name in group):
         # a wet read or an addendum comes beside the reading and does not stand in for it; before an impression,
         # text without a heading is the findings
         if not names or (("findings",) in groups and names.isdisjoint(_also("findings"))):
-            names |= {"body"} & present
-        names |= _WITH_READING & present
+            names |= {"body"} & set(present)
+        names |= _WITH_READING & set(present)
         names = names or {"recommendation"}
-    return sorted((section for section in sections if section.name in names), key=lambda section: section.start)
+    return tuple(index for index, name in enumerate(present) if name in names)
 
 
 def _also(name: str) -> frozenset[str]:

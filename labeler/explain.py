@@ -10,7 +10,8 @@ for one. Nothing is said by colour alone.
 
 from __future__ import annotations
 
-from collections import defaultdict
+from bisect import bisect_right
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from itertools import pairwise
@@ -19,8 +20,9 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from corpora.labels import STATE_NAMES, State
 from corpora.sections import select, split_sections
-from corpora.types import Report, Section
+from corpora.types import Report
 from labeler.reasons import CUES, ROLES, Answer, Reason, answers
+from labeler.rules.sentences import sentences
 from labeler.schemas import RulesSchema
 from labeler.types import Cue, LabelVector, Mention
 
@@ -30,13 +32,13 @@ if TYPE_CHECKING:
     from rich.text import Text
 
 _MARKS: Final[dict[State, str]] = {1: "+", 0: "\u2212", -1: "?", None: ""}
-_ROLE_MARKS: Final = dict(zip(ROLES, ("+", "?", "\u2212", "!", "\u00d7"), strict=True))
+_ROLE_MARKS: Final = dict(zip(ROLES, ("+", "?", "\u2212", "!", "\u2713", "\u00d7"), strict=True))
 _STYLES: Final = {
     "positive": "bold dark_orange", "uncertain": "bold yellow", "negative": "bold deep_sky_blue1",
-    "abnormality": "bold", "uncounted": "dim", "blank": "dim",
+    "abnormality": "bold", "normality": "bold", "uncounted": "dim", "blank": "dim",
 }  # fmt: skip
 # characters of context that a terminal shows on each side
-_AROUND: Final = 40
+_AROUND: Final = 60
 
 # pictures for control characters; U+FFFD for what turns the direction of a line or has no encoding
 _VISIBLE: Final[dict[int, int]] = {
@@ -101,8 +103,15 @@ def _cue_notes(text: str, mention: Mention) -> str:
 # ---- terminal
 
 
+class _Prose(NamedTuple):
+    """A report's text and where its sentences are."""
+
+    text: str
+    sentences: list[tuple[int, int]]
+
+
 def explain_text(report: Report, vector: LabelVector, *, schema: RulesSchema | None = None) -> RenderableType:
-    """A table of labels, states and evidence, then what was seen and not counted; the words meant stand in \u00bb\u00ab.
+    """A table of labels, states and evidence, then what was seen and not counted. Guillemets enclose a mention.
 
     ``schema`` and errors as ``labeler.reasons.answers``.
     """
@@ -110,73 +119,85 @@ def explain_text(report: Report, vector: LabelVector, *, schema: RulesSchema | N
     from rich.text import Text
 
     found = answers(report, vector, schema)
-    rows = [_label_row(report.text, answer) for answer in found]
-    parts: list[RenderableType] = [_table(("Label", "State", "Why"), rows)]
+    sections = report.sections or split_sections(report.text)
+    prose = _Prose(
+        report.text, [span for section in sections for span in sentences(report.text, section.start, section.end)]
+    )
+    parts: list[RenderableType] = [_table(("Label", "State", "Why"), [_label_row(prose, answer) for answer in found])]
     uncounted = [
-        (Text(visible(answer.label)), _evidence(report.text, reason))
+        (Text(answer.label.translate(_ONE_LINE)), _evidence(prose, reason))
         for answer in found
         for reason in answer.reasons
         if reason.role == "uncounted"
     ]
     if uncounted:
-        parts += [Text("\nSeen and not counted", style="bold"), _table(("Label", "Why"), uncounted)]
+        parts += [Text("Seen and not counted", style="bold"), _table(("Label", "Why"), uncounted)]
     made = ", ".join(part for part in (vector.study_id, vector.schema, vector.made_by) if part)
     return Group(*parts, Text(made.translate(_ONE_LINE), style="dim"))
 
 
-def _table(headings: Iterable[str], rows: Iterable[Iterable[Text]]) -> RenderableType:
+def _table(headings: Iterable[str], rows: Iterable[Iterable[RenderableType]]) -> RenderableType:
+    from rich import box
     from rich.table import Table
 
-    table = Table(*headings, show_lines=True)
+    table = Table(*headings, box=box.HORIZONTALS, show_lines=True, pad_edge=False)
     for row in rows:
         table.add_row(*row)
     return table
 
 
-def _label_row(text: str, answer: Answer) -> tuple[Text, Text, Text]:
+def _label_row(prose: _Prose, answer: Answer) -> tuple[RenderableType, ...]:
+    from rich.console import Group
     from rich.text import Text
 
     name = STATE_NAMES[answer.state]
-    lines = [Text(answer.said)] if answer.said else []
-    lines += [_evidence(text, reason) for reason in answer.reasons if reason.role != "uncounted"]
     state = Text(f"{_MARKS[answer.state]} {name}".strip(), style=_STYLES[name], no_wrap=True)
-    return Text(answer.label.translate(_ONE_LINE)), state, Text("\n").join(lines)
+    evidence = [_evidence(prose, reason) for reason in answer.reasons if reason.role != "uncounted"]
+    return (
+        Text(answer.label.translate(_ONE_LINE)),
+        state,
+        Group(*([Text(answer.said.translate(_ONE_LINE))] if answer.said else []), *evidence),
+    )
 
 
-def _evidence(text: str, reason: Reason) -> Text:
-    """A mention in its context, and below it the rule and the cues."""
+def _evidence(prose: _Prose, reason: Reason) -> RenderableType:
+    """A mention in its sentence, and below it the rule and the cues."""
+    from rich.console import Group
+    from rich.padding import Padding
     from rich.text import Text
 
-    notes = _cue_notes(text, reason.mention)
-    why = f"\n  {reason.why}{f' ({notes})' if notes else ''}"
-    return _in_context(text, reason).append_text(Text(why, style="" if reason.counts else "dim"))
+    notes = _cue_notes(prose.text, reason.mention)
+    why = Text(f"{reason.why}{f' ({notes})' if notes else ''}", style="" if reason.counts else "dim")
+    return Group(_in_context(prose, reason), Padding(why, (0, 0, 0, 2)))
 
 
-def _in_context(text: str, reason: Reason) -> Text:
+def _in_context(prose: _Prose, reason: Reason) -> Text:
     from rich.text import Text
 
     mention = reason.mention
-    spans = (mention, *mention.cues)
-    start, end = _widened(text, min(span.start for span in spans), max(span.end for span in spans))
-    line = Text(text[start:end].translate(_ONE_LINE))
+    start, end, before, after = _around(prose, mention)
+    line = Text(prose.text[start:end].translate(_ONE_LINE))
     for cue in mention.cues:
         line.stylize("underline", cue.start - start, cue.end - start)
     line.stylize(_STYLES[reason.role], mention.start - start, mention.end - start)
-    before, after = line[: mention.start - start], line[mention.end - start :]
-    words = line[mention.start - start : mention.end - start]
-    left, right = ("\u2026 " if text[:start].strip() else ""), (" \u2026" if text[end:].strip() else "")
-    return Text.assemble(left, before, "\u00bb", words, "\u00ab", after, right)
+    words = slice(mention.start - start, mention.end - start)
+    return Text.assemble(before, line[: words.start], "\u00bb", line[words], "\u00ab", line[words.stop :], after)
 
 
-def _widened(text: str, start: int, end: int) -> tuple[int, int]:
-    """``start:end`` with the whole words around it that fit."""
-    left, right = max(0, start - _AROUND), min(len(text), end + _AROUND)
-    before, after = text[left:start], text[end:right]
-    if left and not text[left - 1].isspace():
-        before = before[len(before.split(maxsplit=1)[0]) :] if before.strip() else ""
-    if right < len(text) and not text[right].isspace():
-        after = after[: -len(after.rsplit(maxsplit=1)[-1])] if after.strip() else ""
-    return start - len(before.lstrip()), end + len(after.rstrip())
+def _around(prose: _Prose, mention: Mention) -> tuple[int, int, str, str]:
+    """Start and end of the sentence, or of what is near in it; and what stands for the words left out on each side."""
+    text = prose.text
+    start = min(mention.start, *(cue.start for cue in mention.cues), len(text))
+    end = max(mention.end, *(cue.end for cue in mention.cues), 0)
+    index = bisect_right(prose.sentences, (start, len(text))) - 1
+    first, last = prose.sentences[index] if index >= 0 else (0, len(text))
+    first, last = min(first, start), max(last, end)
+    left, right = max(first, start - _AROUND), min(last, end + _AROUND)
+    while first < left < start and not text[left - 1].isspace():
+        left += 1
+    while end < right < last and not text[right].isspace():
+        right -= 1
+    return left, right, "\u2026 " if left > first else "", " \u2026" if right < last else ""
 
 
 # ---- page
@@ -198,7 +219,7 @@ class _Piece(NamedTuple):
     heading: str
     part: str
     role: str
-    cue: bool
+    cue: str
     note: str
     anchors: tuple[int, ...]
     tags: tuple[_Tag, ...]
@@ -267,26 +288,54 @@ def _page_row(text: str, answer: Answer) -> dict[str, Any]:
 
 def _pieces(report: Report, vector: LabelVector, found: list[Answer], wanted: str) -> Iterator[_Piece]:
     """The report cut wherever a section, a mention or a cue begins or ends."""
-    text = report.text
-    parts = report.sections or split_sections(text)
-    parts_at = _parts_at(Report(report.study_id, text, parts), wanted)
-    reasons = sorted((reason for answer in found for reason in answer.reasons), key=lambda reason: reason.number)
-    cues = [cue for mention in vector.mentions for cue in mention.cues]
-    opening, cue_depth = defaultdict(list), defaultdict(int)
-    for reason in reasons:
+    parts = _parts(report, wanted)
+    opening: defaultdict[int, list[Reason]] = defaultdict(list)
+    for reason in sorted((reason for answer in found for reason in answer.reasons), key=lambda one: one.number):
         opening[reason.mention.start].append(reason)
-    for cue in cues:
-        cue_depth[cue.start] += 1
-        cue_depth[cue.end] -= 1
-    ends = {reason.mention.end for reason in reasons}
-    cuts = sorted({0, len(text), *parts_at, *opening, *cue_depth, *ends})
+    all_cues = [cue for mention in vector.mentions for cue in mention.cues]
+    cue_starts, cue_ends = Counter(cue.start for cue in all_cues), Counter(cue.end for cue in all_cues)
+    ends = {mention.end for mention in vector.mentions}
     covering: list[Reason] = []
-    depth, part, heading = 0, "heading", ""
-    for start, end in pairwise(cuts):
-        part, heading = parts_at.get(start, (part, ""))
-        depth += cue_depth.get(start, 0)
-        covering = [reason for reason in covering if reason.mention.end > start] + opening.get(start, [])
-        anchors = tuple(reason.number for reason in opening.get(start, ()))
-        tags = _tags(vector, [reason for reason in covering if reason.mention.end == end])
-        role = min((reason.role for reason in covering), key=ROLES.index, default="")
-        yield _Piece(text[start:end], heading, part, role, depth > 0, _note(covering), anchors, tags)
+    part, depth = "heading", 0
+    for start, end in pairwise(sorted({0, len(report.text), *parts, *opening, *cue_starts, *cue_ends, *ends})):
+        part, heading = parts.get(start, (part, ""))
+        depth += cue_starts[start] - cue_ends[start]
+        cue = ["cue", *(["first"] if start in cue_starts else []), *(["last"] if end in cue_ends else [])]
+        begun = opening.get(start, [])
+        covering = [reason for reason in covering if reason.mention.end > start] + begun
+        yield _Piece(
+            report.text[start:end], heading, part,
+            min((reason.role for reason in covering), key=ROLES.index, default=""), " ".join(cue) if depth else "",
+            "\n".join(_note(reason) for reason in covering), tuple(reason.number for reason in begun),
+            _tags(vector, (reason for reason in covering if reason.mention.end == end)),
+        )  # fmt: skip
+
+
+def _parts(report: Report, wanted: str) -> dict[int, tuple[str, str]]:
+    """Where the bodies of sections begin and end: what follows is ``read``, ``unread`` or ``heading``.
+
+    With it the name of a section that has no heading in the text.
+    """
+    sections = report.sections or split_sections(report.text)
+    read = select(Report(report.study_id, report.text, sections), wanted) if sections else []
+    parts: dict[int, tuple[str, str]] = {}
+    last = 0
+    for section in sections:
+        unnamed = section.name != "body" and not report.text[last : section.start].strip()
+        heading = section.name.replace("_", " and ") if unnamed else ""
+        parts[section.start] = ("read" if section in read else "unread", heading)
+        parts[section.end] = ("heading", "")
+        last = section.end
+    return parts
+
+
+def _note(reason: Reason) -> str:
+    return f"{reason.mention.label}: {reason.role}. {reason.why}"
+
+
+def _tags(vector: LabelVector, ending: Iterable[Reason]) -> tuple[_Tag, ...]:
+    tags = (
+        _Tag(reason.mention.label, reason.role, _ROLE_MARKS[reason.role], vector.labels.index(reason.mention.label))
+        for reason in ending
+    )
+    return tuple(dict.fromkeys(tags))

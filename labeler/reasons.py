@@ -14,11 +14,11 @@ from corpora.errors import RadloopError
 from corpora.labels import POSITIVE, STATE_NAMES, UNCERTAIN, State
 from corpora.types import Report
 from labeler.schemas import RulesSchema, load_schema
-from labeler.types import LabelVector, Mention
+from labeler.types import Cue, LabelVector, Mention
 
 #: What each rule of the shipped labelers means. A rule that is not here is shown by its name.
 RULES: Final[Mapping[str, str]] = {
-    "asserted": "Named, and nothing in its clause denies it, doubts it or sets it aside.",
+    "asserted": "Named, and not denied, doubted or set aside.",
     "denied": "A negation before it reaches it.",
     "denied after": "A negation after it reaches back to it.",
     "left open": "Said to be possible only.",
@@ -37,8 +37,8 @@ RULES: Final[Mapping[str, str]] = {
     "said to be not abnormal": "Said to be not abnormal.",
     "borderline": "Said to be at the border between normal and abnormal.",
     "only compared with before": "Only compared with an earlier film. Counts where nothing clearer is said.",
-    "an abnormality": "An abnormality that has no label of its own; it stands in the way of this one.",
-    "a normal film": "Shows that the film was read. Counts where nothing abnormal is asserted or left open.",
+    "an abnormality": "An abnormality without a label of its own; it stands in the way of this one.",
+    "a normal film": "Words of a normal film. They count where nothing abnormal is asserted or left open.",
     "contains": "The words of the label's name occur.",
 }
 
@@ -52,20 +52,21 @@ CUES: Final[Mapping[str, str]] = {
     "affirm": "affirms",
     "unmention": "sets aside",
     "unmention_after": "sets aside",
-    "either": "alternative",
-    "versus": "alternative",
-    "unless": "redefines",
-    "normal": "normal",
-    "abnormal": "abnormal",
-    "borderline": "borderline",
-    "unchanged": "comparison",
+    "either": "gives a choice",
+    "versus": "gives a choice",
+    "unless": "tells it apart",
+    "normal": "says normal",
+    "abnormal": "says abnormal",
+    "borderline": "says borderline",
+    "unchanged": "compares",
 }
 
 #: What a mention says, the one first that gives shared words their colour.
-ROLES: Final = ("positive", "uncertain", "negative", "abnormality", "uncounted")
+ROLES: Final = ("positive", "uncertain", "negative", "abnormality", "normality", "uncounted")
 
-# what has no label, and what shows only that the film was read: evidence for No Finding, one way or the other
+# evidence against No Finding and for it
 _ABNORMALITY: Final = "an abnormality"
+_NORMALITY: Final = "a normal film"
 
 
 class Reason(NamedTuple):
@@ -117,7 +118,7 @@ def _check(report: Report, vector: LabelVector) -> None:
     if report.study_id != vector.study_id:
         raise ValueError("the report and its labels are of different studies")
     size = len(report.text)
-    spans = [span for mention in vector.mentions for span in (mention, *mention.cues)]
+    spans: list[Mention | Cue] = [*vector.mentions, *(cue for mention in vector.mentions for cue in mention.cues)]
     if not all(0 <= span.start < span.end <= size for span in spans):
         raise ValueError("a mention or cue is empty or reaches beyond the report's text")
 
@@ -136,10 +137,11 @@ def _reason(number: int, mention: Mention, label_state: State) -> Reason:
         return Reason(number, mention, "abnormality", why, True)
     if mention.state is None:
         return Reason(number, mention, "uncounted", why, False)
+    role = "normality" if mention.rule == _NORMALITY else STATE_NAMES[mention.state]
     counts = mention.state == label_state
     if not counts:
         why += f" Overruled: the label is {STATE_NAMES[label_state]}."
-    return Reason(number, mention, STATE_NAMES[mention.state], why, counts)
+    return Reason(number, mention, role, why, counts)
 
 
 def _rank(reason: Reason) -> tuple[bool, bool, int]:
@@ -151,17 +153,19 @@ def _said(vector: LabelVector, label: str, state: State, reasons: list[Reason], 
         return _said_of_no_finding(vector, label, state, schema)
     if any(reason.counts for reason in reasons):
         return ""
-    return "Not mentioned." if state is None else "No words to show."
+    if state is not None:
+        return "The labeler gives no words for it."
+    return "Seen and not counted." if reasons else "Not mentioned."
 
 
 def _said_of_no_finding(vector: LabelVector, label: str, state: State, schema: RulesSchema) -> str:
     if state == POSITIVE:
         return "The report was read, and nothing abnormal is asserted or left open."
     in_its_way = [
-        f"{other} is {STATE_NAMES[found]}"
+        f"{other} ({STATE_NAMES[found]})"
         for other, found in vector.asserted().items()
         if found in (POSITIVE, UNCERTAIN) and other != label and other not in schema.beside_no_finding
     ]
     if any(mention.rule == _ABNORMALITY for mention in vector.mentions):
-        in_its_way.append("an abnormality without a label is named")
-    return f"Not so: {', '.join(in_its_way)}." if in_its_way else "Not mentioned."
+        in_its_way.append("an abnormality without a label")
+    return f"In the way: {', '.join(in_its_way)}." if in_its_way else "Not mentioned."

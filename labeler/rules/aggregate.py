@@ -40,6 +40,13 @@ class Aggregator:
                 best[slot] = decision.strength
         return tuple(best.items())
 
+    def merged(self, effects: Iterable[Effect]) -> Effect:
+        """Several effects as one."""
+        best: dict[int, int] = {}
+        for slot, strength in (pair for effect in effects for pair in effect):
+            best[slot] = max(strength, best.get(slot, 0))
+        return tuple(best.items())
+
     def states(self, effects: Iterable[Effect]) -> tuple[State, ...]:
         """One state per label of the schema."""
         best = [0] * self._size

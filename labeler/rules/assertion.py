@@ -34,8 +34,13 @@ class Verdict(NamedTuple):
     rule: str
 
 
+_ASSERTED = Verdict(POSITIVE, (), "asserted")
+
+
 def judge(sentence: Sentence, item: Item, *, near: bool = False) -> Verdict:
     """Read the cues around ``item``. ``near``: only a negation with no other finding between counts."""
+    if not sentence.cued:
+        return _ASSERTED
     start, end = sentence.segment(item.start)
     return (
         _unmentioned(sentence, item, start, end)
@@ -87,6 +92,8 @@ def _denied_after(sentence: Sentence, item: Item, end: int) -> Verdict | None:
 
 
 def _opened(sentence: Sentence, item: Item, start: int) -> Verdict | None:
+    if _OPENINGS.isdisjoint(sentence.by_kind):
+        return None
     cues = sorted(sentence.within(start, item.start, *_OPENINGS), key=lambda cue: cue.start)
     for cue in reversed(cues):
         affirmed = sentence.within(cue.end, item.start, "affirm")

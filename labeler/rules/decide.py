@@ -8,7 +8,7 @@ from typing import NamedTuple
 from corpora.labels import NEGATIVE, POSITIVE, UNCERTAIN, State
 from labeler.rules.assertion import Verdict, judge
 from labeler.rules.grammar import Grammar, Item
-from labeler.rules.sentence import FINDINGS, Sentence, read
+from labeler.rules.sentence import FINDINGS, Sentence, dense_places, read
 from labeler.rules.structures import predicates_of
 
 STRENGTH = {POSITIVE: 4, UNCERTAIN: 3, NEGATIVE: 2}
@@ -18,7 +18,7 @@ FINE = "#fine"
 
 
 class Decision(NamedTuple):
-    """What a phrase says of a label; ``start:end`` and the cues are positions in the sentence's reduced form.
+    """What a phrase says of a label; ``start:end`` and the cues are positions of dense words.
 
     ``label`` is a label of the schema, or ``ABNORMAL``/``FINE``, the evidence for No Finding. The strongest decision
     of a report wins: positive 4, uncertain 3, negative 2, weak 1; 0 is not counted.
@@ -38,11 +38,11 @@ _VERSUS_GAP = 4
 _VERBS = frozenset({"is", "are", "was", "were", "there"})
 
 
-def decide(grammar: Grammar, characters: str) -> tuple[Decision, ...]:
-    """All decisions of the sentence with this reduced form, in the order of their spans."""
-    sentence, places = read(grammar, characters)
+def decide(grammar: Grammar, reduced: str) -> list[Decision]:
+    """All decisions of the sentence with this reduced form."""
+    sentence = read(grammar, reduced)
     if sentence is None:
-        return ()
+        return []
     verdicts = _findings(sentence)
     if "either" in sentence.by_kind or "versus" in sentence.by_kind:
         _weigh_alternatives(sentence, verdicts)
@@ -50,12 +50,16 @@ def decide(grammar: Grammar, characters: str) -> tuple[Decision, ...]:
     decisions += _structures(sentence)
     decisions += [_spanned(item, None, 0, (), "not this label") for item in sentence.of("ignore")]
     decisions += _no_finding_evidence(sentence)
-    decisions.sort(key=lambda decision: (decision.start, decision.end, decision.label, decision.rule))
-    return tuple(_placed(decision, places) for decision in decisions)
+    return decisions
+
+
+def in_order(decisions: list[Decision], reduced: str) -> list[Decision]:
+    """The decisions in the order of their spans, with positions in the reduced form."""
+    places = dense_places(reduced)
+    return [_placed(decision, places) for decision in sorted(decisions, key=lambda d: (d.start, d.end, d.label, d.rule))]
 
 
 def _placed(decision: Decision, places: Sequence[int]) -> Decision:
-    """The decision with positions in the reduced form."""
     cues = tuple((places[start], places[end - 1] + 1, kind) for start, end, kind in decision.cues)
     return decision._replace(start=places[decision.start], end=places[decision.end - 1] + 1, cues=cues)
 

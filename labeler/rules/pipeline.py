@@ -15,12 +15,12 @@ from spacy.attrs import NORM
 from spacy.tokens import Doc
 
 from corpora.labels import State
-from corpora.sections import select, split_sections
+from corpora.sections import select
 from corpora.types import Report
 from labeler.rules.aggregate import Aggregator, Effect
-from labeler.rules.decide import ABNORMAL, FINE, Decision, decide
+from labeler.rules.decide import ABNORMAL, FINE, Decision, decide, in_order
 from labeler.rules.grammar import compile_grammar
-from labeler.rules.sentences import sentences
+from labeler.rules.sentences import pieces, sentences
 from labeler.rules.vocabulary import UNKNOWN
 from labeler.schemas import RulesSchema, load_schema
 from labeler.types import Cue, LabelVector, Mention
@@ -28,7 +28,8 @@ from labeler.types import Cue, LabelVector, Mention
 NAME = "rules.v1"
 DEFAULT_SCHEMA = "chexpert14.v1"
 DEFAULT_SECTIONS = "findings,impression"
-_MOST_SENTENCES = 200_000
+_MOST_PIECES = 200_000
+_LONGEST_PIECE = 1000
 _MOST_READINGS = 100_000
 _MOST_LEXEMES = 300_000
 _RUNS = re.compile(f"{UNKNOWN}{{2,}}")
@@ -37,7 +38,7 @@ _RUNS = re.compile(f"{UNKNOWN}{{2,}}")
 class Reading(NamedTuple):
     """A sentence read: what its phrases say, and what that amounts to."""
 
-    decisions: tuple[Decision, ...]
+    decisions: list[Decision]
     effect: Effect
 
 
@@ -69,16 +70,19 @@ class RulesLabeler:
         """Label one report, with its evidence. Text is split into sections first, unless it comes as a Report."""
         if isinstance(report, str):
             report = Report("", report)
-        found = []
-        for start, end in self._spans(report, sections):
-            doc = self._grammar.nlp.tokenizer(report.text[start:end])
+        found, effects = [], []
+        spans = [s for section in select(report, sections) for s in sentences(report.text, section.start, section.end)]
+        for start, end in spans:
+            doc = self._tokens(report.text[start:end])
             reduced, places = self._reduce(doc)
-            found.append((start, doc, places, self._read(reduced)))
-        states = self._aggregator.states(reading.effect for *_, reading in found)
+            reading = self._read(reduced)
+            effects.append(reading.effect)
+            found.append((start, doc, places, in_order(reading.decisions, reduced)))
+        states = self._aggregator.states(effects)
         mentions = tuple(
             mention
-            for start, doc, places, reading in found
-            for mention in self._mentions(start, doc, places, reading, states)
+            for start, doc, places, decisions in found
+            for mention in self._mentions(start, doc, places, decisions, states)
         )
         return LabelVector(report.study_id, self.schema.name, self.schema.labels, states, mentions, self.made_by)
 
@@ -87,34 +91,37 @@ class RulesLabeler:
         text = report.text
         known = self._effects
         effects = []
-        for start, end in self._spans(report, sections):
-            sentence = text[start:end]
-            effect = known.get(sentence)
-            if effect is None:
-                effect = self._remember(sentence)
-            effects.append(effect)
+        for section in select(report, sections):
+            for piece in pieces(text[section.start : section.end]):
+                effect = known.get(piece)
+                if effect is None:
+                    effect = self._remember(piece)
+                effects.append(effect)
         return self._aggregator.states(effects)
 
-    def _spans(self, report: Report, sections: str) -> list[tuple[int, int]]:
-        if not report.sections:
-            report = Report(report.study_id, report.text, split_sections(report.text))
-        chosen = select(report, sections)
-        return [span for section in chosen for span in sentences(report.text, section.start, section.end)]
-
-    def _remember(self, sentence: str) -> Effect:
-        if len(self._effects) >= _MOST_SENTENCES:
+    def _remember(self, piece: str) -> Effect:
+        if len(self._effects) >= _MOST_PIECES:
             self._effects.clear()
         if len(self._grammar.nlp.vocab) > _MOST_LEXEMES:
             self._compile()
-        codes = self._grammar.nlp.tokenizer(sentence).to_array(NORM).tolist()
+        effects = [self._effect_of(piece[start:end]) for start, end in sentences(piece)]
+        effect = effects[0] if len(effects) == 1 else self._aggregator.merged(effects)
+        if len(piece) <= _LONGEST_PIECE:
+            self._effects[piece] = effect
+        return effect
+
+    def _effect_of(self, sentence: str) -> Effect:
+        codes = self._tokens(sentence).to_array(NORM).tolist()
         characters = self._characters
         try:
             reduced = "".join([characters[code] for code in codes])
         except KeyError:
             reduced = "".join([self._character(code) for code in codes])
-        effect = self._read(_RUNS.sub(UNKNOWN, reduced)).effect
-        self._effects[sentence] = effect
-        return effect
+        return self._read(_RUNS.sub(UNKNOWN, reduced)).effect
+
+    def _tokens(self, sentence: str) -> Doc:
+        # a word with a full stop behind it is a second word to spaCy's cache, and no rule reads the stop
+        return self._grammar.nlp.tokenizer(sentence.removesuffix("."))
 
     def _character(self, code: int) -> str:
         """The character of the canonical word that spaCy knows by ``code``."""
@@ -148,13 +155,13 @@ class RulesLabeler:
         return reading
 
     def _mentions(
-        self, at: int, doc: Doc, places: Sequence[tuple[int, int]], reading: Reading, states: Sequence[State]
+        self, at: int, doc: Doc, places: Sequence[tuple[int, int]], decisions: Sequence[Decision], states: Sequence[State]
     ) -> Iterator[Mention]:
         def offsets(start: int, end: int) -> tuple[int, int]:
             first, last = doc[places[start][0]], doc[places[end - 1][1] - 1]
             return at + first.idx, at + last.idx + len(last)
 
-        for decision in reading.decisions:
+        for decision in decisions:
             label, state = decision.label, decision.state
             if label in (ABNORMAL, FINE):
                 if self.schema.no_finding is None:
