@@ -97,7 +97,8 @@ def _words(text: str, span: Mention | Cue) -> str:
 
 def _cue_notes(text: str, mention: Mention) -> str:
     """The words of each cue and what they do: ``“No” denies; “likely” affirms``."""
-    return "; ".join(f"\u201c{_words(text, cue)}\u201d {CUES.get(cue.kind, cue.kind)}" for cue in mention.cues)
+    notes = (f"\u201c{_words(text, cue)}\u201d {CUES.get(cue.kind, cue.kind)}" for cue in mention.cues)
+    return "; ".join(notes).translate(_ONE_LINE)
 
 
 # ---- terminal
@@ -167,7 +168,9 @@ def _evidence(prose: _Prose, reason: Reason) -> RenderableType:
     from rich.text import Text
 
     notes = _cue_notes(prose.text, reason.mention)
-    why = Text(f"{reason.why}{f' ({notes})' if notes else ''}", style="" if reason.counts else "dim")
+    why = Text(
+        f"{reason.why}{f' ({notes})' if notes else ''}".translate(_ONE_LINE), style="" if reason.counts else "dim"
+    )
     return Group(_in_context(prose, reason), Padding(why, (0, 0, 0, 2)))
 
 
@@ -322,7 +325,7 @@ def _parts(report: Report, wanted: str) -> dict[int, tuple[str, str]]:
     last = 0
     for section in sections:
         unnamed = section.name != "body" and not report.text[last : section.start].strip()
-        heading = section.name.replace("_", " and ") if unnamed else ""
+        heading = section.name.replace("findings_", "findings and ").replace("_", " ") if unnamed else ""
         parts[section.start] = ("read" if section in read else "unread", heading)
         parts[section.end] = ("heading", "")
         last = section.end

@@ -1,0 +1,189 @@
+"""Label radiology reports, explain the labels, score them against gold.
+
+    radloop label run reports.csv -o labels.csv
+    radloop label explain "No effusion. Possible small pneumothorax."
+    radloop label score labels.csv gold.jsonl
+"""
+
+from __future__ import annotations
+
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from corpora.errors import ConfigError
+
+if TYPE_CHECKING:
+    from labeler.batch import RunSummary
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+
+
+class Engine(StrEnum):
+    """Where a batch runs."""
+
+    local = "local"
+
+
+Labeler = Annotated[str, typer.Option(metavar="NAME", help="Labeler; `radloop ls labelers` lists them.")]
+Schema = Annotated[str, typer.Option(metavar="NAME|FILE", help="Label schema: a shipped name, or a YAML file.")]
+Sections = Annotated[str, typer.Option(metavar="NAMES", help='Sections to read; "a|b" is the first one present.')]
+Text = Annotated[str | None, typer.Option(metavar="NAME")]
+
+
+@app.command("run")
+def run_cli(
+    source: Annotated[str, typer.Argument(metavar="SOURCE", help="Table, folder or archive of reports; - for stdin.")],
+    out: Annotated[Path, typer.Option("-o", "--out", metavar="OUT", help=".csv, .parquet, .jsonl, or a run folder.")],
+    labeler: Labeler = "rules.v1",
+    schema: Schema = "chexpert14.v1",
+    sections: Sections = "findings,impression",
+    evidence: Annotated[Path | None, typer.Option(metavar="FILE.jsonl", help="Write every mention, too.")] = None,
+    workers: Annotated[int | None, typer.Option(min=1, metavar="N", help="Processes; all cores if not given.")] = None,
+    engine: Annotated[Engine, typer.Option(help="Where the batch runs.")] = Engine.local,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on where an interrupted run stopped.")] = False,
+    max_failures: Annotated[
+        str, typer.Option(metavar="N|P%", help="More rejected records than this end with exit code 1.")
+    ] = "1%",
+    format_: Annotated[
+        str | None, typer.Option("--format", metavar="NAME", help="Source format; `radloop ls readers` lists them.")
+    ] = None,
+    encoding: Annotated[str | None, typer.Option(metavar="NAME", help="Encoding of text sources, if not UTF-8.")] = None,
+    id_column: Annotated[str | None, typer.Option(metavar="NAME", help="Column of study ids.")] = None,
+    text_column: Annotated[str | None, typer.Option(metavar="NAME", help="Column of whole reports.")] = None,
+    findings_column: Annotated[str | None, typer.Option(metavar="NAME", help="Column of Findings.")] = None,
+    impression_column: Annotated[str | None, typer.Option(metavar="NAME", help="Column of Impressions.")] = None,
+) -> None:
+    """Label a corpus of reports into one table."""
+    from labeler.batch import LabelRun, label_batch
+    from labeler.progress import watching
+
+    allowed = _allowance(max_failures)
+    run = LabelRun(
+        labeler=labeler, label_schema=schema, sections=sections, evidence=evidence is not None, format=format_,
+        encoding=encoding, id_column=id_column, text_column=text_column, findings_column=findings_column,
+        impression_column=impression_column,
+    )  # fmt: skip
+    with watching(source) as watch:
+        try:
+            summary = label_batch(
+                source, out, run, evidence=evidence, workers=workers, resume=resume, command=sys.argv, watch=watch
+            )
+        except KeyboardInterrupt:
+            typer.echo("interrupted; the same command with --resume goes on from here", err=True)
+            raise
+    _say(summary)
+    if allowed(summary):
+        return
+    typer.echo(f"more records were rejected than --max-failures {max_failures} allows", err=True)
+    raise typer.Exit(1)
+
+
+@app.command("explain")
+def explain_cli(
+    text: Annotated[str, typer.Argument(metavar="TEXT|FILE", help="A report, a file that holds one, or - for stdin.")],
+    html: Annotated[Path | None, typer.Option(metavar="FILE", help="Write a page with the text marked up.")] = None,
+    labeler: Labeler = "rules.v1",
+    schema: Schema = "chexpert14.v1",
+    sections: Sections = "findings,impression",
+    json_: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Show what a labeler reads in one report, and why."""
+    import json
+
+    from rich.console import Console
+
+    from corpora.runs import atomic_writer
+    from corpora.types import Report
+    from labeler.base import load
+    from labeler.explain import explain_html, explain_text, to_json
+    from labeler.schemas import load_schema
+
+    report = Report("", _report_text(text))
+    vector = load(labeler, schema)(report, sections)
+    rules = load_schema(schema)
+    if html is not None:
+        with atomic_writer(html) as file:
+            file.write(explain_html([(report, vector)], "Labels and their evidence", schema=rules))
+        typer.echo(f"wrote {html}", err=True)
+    if json_:
+        typer.echo(json.dumps(to_json(report, vector), indent=2, ensure_ascii=False))
+    else:
+        Console().print(explain_text(report, vector, schema=rules))
+
+
+@app.command("score")
+def score_cli(
+    labels: Annotated[Path, typer.Argument(metavar="LABELS", help="Table of labels: .csv, .jsonl or .parquet.")],
+    gold: Annotated[Path, typer.Argument(metavar="GOLD", help="Gold labels in the same formats; x is left out.")],
+    replicates: Annotated[int, typer.Option(metavar="N", help="Bootstrap replicates; 0 for no intervals.")] = 1000,
+    seed: Annotated[int, typer.Option(metavar="N", help="Seed of the bootstrap.")] = 0,
+    json_: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Measure how well labels agree with gold ones, with intervals."""
+    import json
+
+    from rich.console import Console
+
+    from labeler.score import score, to_json, to_table
+
+    report = score(labels, gold, replicates=replicates, seed=seed)
+    if json_:
+        typer.echo(json.dumps(to_json(report), indent=2, ensure_ascii=False))
+    else:
+        Console().print(to_table(report))
+
+
+def _report_text(text: str) -> str:
+    """The report itself, or what is in the file of that name."""
+    from corpora.errors import DataError
+
+    if text == "-":
+        return sys.stdin.read()
+    path = Path(text)
+    try:
+        is_file = path.is_file()
+    except (OSError, ValueError):  # a report is no file name: too long, or with a NUL in it
+        is_file = False
+    if not is_file:
+        if path.suffix in (".txt", ".text") and " " not in text:
+            raise DataError("data.missing", "no such file", where=text)
+        return text
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise DataError("data.encoding", "not UTF-8 text", where=f"{path}, byte {error.start}") from error
+
+
+def _allowance(spelled: str):  # type: ignore[no-untyped-def]
+    """``--max-failures`` as a test of a summary: a number of records, or a share of them."""
+    number, percent = spelled.removesuffix("%"), spelled.endswith("%")
+    try:
+        limit = float(number) / 100 if percent else int(number)
+        if limit < 0:
+            raise ValueError
+    except ValueError:
+        raise ConfigError(
+            "config.max_failures", f"--max-failures takes a number of records or a share, not {spelled!r}",
+            hint="such as 100 or 1%",
+        ) from None  # fmt: skip
+
+    def allowed(summary: RunSummary) -> bool:
+        return (summary.rejected_share if percent else summary.rejected) <= limit
+
+    return allowed
+
+
+def _say(summary: RunSummary) -> None:
+    done = summary.reports + summary.rejected
+    if summary.resumed_at == done and done:
+        typer.echo(f"nothing left to do: {summary.target.table} is complete", err=True)
+        return
+    rate = summary.reports / max(summary.seconds, 1e-9)
+    typer.echo(f"{summary.reports:,} reports labeled in {summary.seconds:.1f} s ({rate:,.0f}/s)", err=True)
+    typer.echo(f"wrote {summary.target.table}", err=True)
+    if summary.rejected:
+        typer.echo(f"{summary.rejected:,} records rejected; the reasons are in {summary.target.failures}", err=True)
