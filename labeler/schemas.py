@@ -16,7 +16,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from corpora.config import load_yaml, read_document, validate
+from corpora.config import Document, load_yaml, read_document, validate
 from corpora.errors import ConfigError
 from corpora.registry import find
 from corpora.resources import config_path
@@ -38,6 +38,10 @@ class SchemaFile(BaseModel):
     labels: dict[str, LabelPhrases] = Field(
         description="Labels in column order, each with phrases of its own besides those of the finding lexicon."
     )
+
+    def verify(self, document: Document) -> None:
+        """What ``radloop validate`` checks beyond the fields: the lexicons, and the labels' names and phrases."""
+        _resolve(self, document)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,17 +77,16 @@ def chexpert14_v1() -> RulesSchema:
 def read_schema(path: Path) -> RulesSchema:
     """The schema in the YAML file at ``path``. Raises ``ConfigError``."""
     document = read_document(path)
-    file = validate(document, SchemaFile)
-    findings = _lexicon_path(file.findings, path)
-    cues = _lexicon_path(file.cues, path)
+    return _resolve(validate(document, SchemaFile), document)
+
+
+def _resolve(file: SchemaFile, document: Document) -> RulesSchema:
+    """The schema with its lexicons, every name in it looked up."""
+    home = document.files[0].parent if document.files else Path()
+    findings, cues = _lexicon_path(file.findings, home), _lexicon_path(file.cues, home)
     lexicon = load_yaml(findings, FindingLexicon)
-    for name in [*file.beside_no_finding, *([file.no_finding] if file.no_finding else [])]:
-        if name not in file.labels:
-            where = document.where("no_finding" if name == file.no_finding else "beside_no_finding")
-            raise ConfigError("config.label", f"{name!r} is none of the labels", where=where, hint="list it in labels")
-    phrases = {
-        label: _merged(lexicon.labels.get(label, LabelPhrases()), own) for label, own in file.labels.items()
-    }
+    _check_names(file, document)
+    phrases = {label: _merged(lexicon.labels.get(label, LabelPhrases()), own) for label, own in file.labels.items()}
     for label, found in phrases.items():
         if label != file.no_finding and not (found.findings or found.structures or found.in_lung):
             raise ConfigError(
@@ -91,14 +94,20 @@ def read_schema(path: Path) -> RulesSchema:
                 hint=f"give it findings here, or in {findings.name}",
             )  # fmt: skip
     schema = LabelSchema(file.name, tuple(file.labels), file.no_finding)
-    return RulesSchema(
-        schema, frozenset(file.beside_no_finding), phrases, lexicon, load_yaml(cues, CueLexicon),
-        (*document.files, findings, cues),
-    )  # fmt: skip
+    files = (*document.files, findings, cues)
+    return RulesSchema(schema, frozenset(file.beside_no_finding), phrases, lexicon, load_yaml(cues, CueLexicon), files)
 
 
-def _lexicon_path(name: str, schema: Path) -> Path:
-    own = schema.parent / name
+def _check_names(file: SchemaFile, document: Document) -> None:
+    for field, names in (("no_finding", [file.no_finding]), ("beside_no_finding", file.beside_no_finding)):
+        for name in names:
+            if name is not None and name not in file.labels:
+                message = f"{name!r} is none of the labels"
+                raise ConfigError("config.label", message, where=document.where(field), hint="list it in labels")
+
+
+def _lexicon_path(name: str, home: Path) -> Path:
+    own = home / name
     return own if own.is_file() else config_path(f"lexicons/{name}")
 
 

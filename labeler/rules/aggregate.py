@@ -16,50 +16,54 @@ from labeler.schemas import RulesSchema
 
 _STATES: Final[tuple[State, ...]] = (None, UNCERTAIN, NEGATIVE, UNCERTAIN, POSITIVE)
 
-Effect = tuple[tuple[int, int], ...]
+#: Bits, four to a slot (a label's place, then ABNORMAL, then FINE): the strengths that were said. Effects add up by |.
+Effect = int
+_BITS = 4
+_STRENGTHS = (1 << _BITS) - 1
+_MOST_SUMS = 50_000
 
 
 class Aggregator:
-    """Adds up effects: pairs of a slot (a label's place, then ABNORMAL, then FINE) and a strength."""
+    """Adds up effects and says what a report's vector is by them."""
 
     def __init__(self, schema: RulesSchema) -> None:
         labels = schema.schema.labels
         self._slots = {label: index for index, label in enumerate((*labels, ABNORMAL, FINE))}
-        self._size = len(self._slots)
         self._no_finding = self._slots.get(schema.schema.no_finding or "", -1)
         beside = {self._slots[label] for label in schema.beside_no_finding} | {self._no_finding}
         self._blocking = tuple(index for index in range(len(labels)) if index not in beside)
         self._labels = len(labels)
+        self._vectors: dict[Effect, tuple[State, ...]] = {}
 
     def effect(self, decisions: Iterable[Decision]) -> Effect:
-        """What decisions amount to: the strongest of each slot."""
-        best: dict[int, int] = {}
+        """What decisions amount to."""
+        effect = 0
         for decision in decisions:
-            slot = self._slots[decision.label]
-            if decision.strength > best.get(slot, 0):
-                best[slot] = decision.strength
-        return tuple(best.items())
+            if decision.strength:
+                effect |= 1 << (self._slots[decision.label] * _BITS + decision.strength - 1)
+        return effect
 
-    def merged(self, effects: Iterable[Effect]) -> Effect:
-        """Several effects as one."""
-        best: dict[int, int] = {}
-        for slot, strength in (pair for effect in effects for pair in effect):
-            best[slot] = max(strength, best.get(slot, 0))
-        return tuple(best.items())
+    def states(self, effect: Effect) -> tuple[State, ...]:
+        """One state per label of the schema, by all that a report says."""
+        vector = self._vectors.get(effect)
+        if vector is None:
+            if len(self._vectors) >= _MOST_SUMS:
+                self._vectors.clear()
+            vector = self._vectors[effect] = self._states(effect)
+        return vector
 
-    def states(self, effects: Iterable[Effect]) -> tuple[State, ...]:
-        """One state per label of the schema."""
-        best = [0] * self._size
-        for effect in effects:
-            for slot, strength in effect:
-                if strength > best[slot]:
-                    best[slot] = strength
-        states = [_STATES[strength] for strength in best[: self._labels]]
-        if self._no_finding >= 0 and self._normal(best, states):
+    def _states(self, effect: Effect) -> tuple[State, ...]:
+        states = [_STATES[_strongest(effect, slot)] for slot in range(self._labels)]
+        if self._no_finding >= 0 and self._normal(effect, states):
             states[self._no_finding] = POSITIVE
         return tuple(states)
 
-    def _normal(self, best: list[int], states: list[State]) -> bool:
-        if best[self._labels] >= WEAK or not any(best):
+    def _normal(self, effect: Effect, states: list[State]) -> bool:
+        if not effect or _strongest(effect, self._labels) >= WEAK:
             return False
         return all(states[index] in (None, NEGATIVE) for index in self._blocking)
+
+
+def _strongest(effect: Effect, slot: int) -> int:
+    """The greatest strength said of a slot; 0 where nothing was."""
+    return (effect >> (slot * _BITS) & _STRENGTHS).bit_length()

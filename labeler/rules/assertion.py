@@ -21,9 +21,13 @@ from typing import NamedTuple
 from corpora.labels import NEGATIVE, POSITIVE, UNCERTAIN, State
 from labeler.rules.grammar import Item
 from labeler.rules.sentence import FINDINGS, PREDICATES, Sentence
+from labeler.rules.vocabulary import rule_character
 
 _OPENINGS = frozenset({"open", "modal"})
 _HEDGES = _OPENINGS | {"doubt"}
+_LINKS = frozenset({"either", "versus"})
+_COMMA, _OR, _AND, _SLASH = map(rule_character, (",", "or", "and", "/"))
+_WITH, _WITHOUT = map(rule_character, ("with", "without"))
 
 
 class Verdict(NamedTuple):
@@ -58,10 +62,10 @@ def _unmentioned(sentence: Sentence, item: Item, start: int, end: int) -> Verdic
         gap = sentence.words[cue.end : item.start]
         if sentence.within(cue.end, item.start, "modal"):
             return None
-        if "," not in gap or "or" in sentence.words[cue.end :]:
+        if _COMMA not in gap or _OR in sentence.words[cue.end :]:
             return Verdict(None, (_cue(cue),), "not reported")
     for cue in sentence.within(item.end, end, "unmention_after"):
-        if "," not in sentence.words[item.end : cue.start]:
+        if _COMMA not in sentence.words[item.end : cue.start]:
             return Verdict(None, (_cue(cue),), "not reported")
     return None
 
@@ -73,11 +77,11 @@ def _denied(sentence: Sentence, item: Item, start: int, near: bool) -> Verdict |
     if not cues:
         return None
     cue = cues[-1]
-    if near and any(f.label != item.label for f in sentence.within(cue[1], item.start, *FINDINGS)):
+    if near and any(f.label != item.label for f in sentence.among(cue[1], item.start, FINDINGS)):
         return None
-    for hedge in sentence.within(cue[1], item.start, *_HEDGES):
+    for hedge in sentence.among(cue[1], item.start, _HEDGES):
         reach = slice(cue[1], hedge.start) if hedge.kind == "modal" else slice(hedge.start - 1, hedge.start)
-        if (hedge.kind == "doubt" or "," in sentence.words[reach]) and sentence.holds(cue[1], hedge.start, FINDINGS):
+        if (hedge.kind == "doubt" or _COMMA in sentence.words[reach]) and sentence.holds(cue[1], hedge.start, FINDINGS):
             return None
     return Verdict(NEGATIVE, ((*cue, "negation"),), "denied")
 
@@ -92,10 +96,9 @@ def _denied_after(sentence: Sentence, item: Item, end: int) -> Verdict | None:
 
 
 def _opened(sentence: Sentence, item: Item, start: int) -> Verdict | None:
-    if _OPENINGS.isdisjoint(sentence.by_kind):
+    if _OPENINGS.isdisjoint(sentence.kinds):
         return None
-    cues = sorted(sentence.within(start, item.start, *_OPENINGS), key=lambda cue: cue.start)
-    for cue in reversed(cues):
+    for cue in reversed(sentence.among(start, item.start, _OPENINGS)):
         affirmed = sentence.within(cue.end, item.start, "affirm")
         if not any(sentence.holds(cue.end, affirm.start, FINDINGS) for affirm in affirmed):
             return Verdict(UNCERTAIN, (_cue(cue),), "left open")
@@ -107,7 +110,7 @@ def _doubted(sentence: Sentence, item: Item, start: int) -> Verdict | None:
     if not cues:
         return None
     cue = cues[-1]
-    reached = sorted(sentence.within(cue.end, item.start, *FINDINGS), key=lambda f: f.start)
+    reached = sentence.among(cue.end, item.start, FINDINGS)
     if reached and not _tied(sentence, reached[0].end, item.start):
         return None
     return Verdict(UNCERTAIN, (_cue(cue),), "doubted")
@@ -129,15 +132,15 @@ def _joined(sentence: Sentence, start: int, end: int) -> bool:
     """Whether a cue at ``end`` still speaks of a finding that ends at ``start``: nothing else, or a list, between."""
     words = sentence.words[start:end]
     if not sentence.holds(start, end, FINDINGS):
-        return "," not in words or len(words) <= 1 or not sentence.holds(start, end, PREDICATES)
-    if "with" in words or "without" in words:
+        return _COMMA not in words or len(words) <= 1 or not sentence.holds(start, end, PREDICATES)
+    if _WITH in words or _WITHOUT in words:
         return False
-    return "," not in words or "and" in words or "or" in words
+    return _COMMA not in words or _AND in words or _OR in words
 
 
 def _tied(sentence: Sentence, start: int, end: int) -> bool:
     words = sentence.words[start:end]
-    return "or" in words or "/" in words or bool(sentence.within(start, end, "either", "versus"))
+    return _OR in words or _SLASH in words or sentence.holds(start, end, _LINKS)
 
 
 def _cue(item: Item) -> tuple[int, int, str]:

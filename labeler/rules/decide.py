@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 from corpora.labels import NEGATIVE, POSITIVE, UNCERTAIN, State
 from labeler.rules.assertion import Verdict, judge
 from labeler.rules.grammar import Grammar, Item
-from labeler.rules.sentence import FINDINGS, Sentence, dense_places, read
+from labeler.rules.sentence import FINDINGS, Fragments, Sentence, dense_places, read
 from labeler.rules.structures import predicates_of
+from labeler.rules.vocabulary import rule_character, rule_characters
 
 STRENGTH = {POSITIVE: 4, UNCERTAIN: 3, NEGATIVE: 2}
 WEAK = 1
@@ -35,16 +37,17 @@ class Decision(NamedTuple):
 
 _LIST_GAP = 7
 _VERSUS_GAP = 4
-_VERBS = frozenset({"is", "are", "was", "were", "there"})
+_VERBS = rule_characters("is", "are", "was", "were", "there")
+_COMMA, _NOT = map(rule_character, (",", "not"))
 
 
-def decide(grammar: Grammar, reduced: str) -> list[Decision]:
+def decide(grammar: Grammar, fragments: Fragments, reduced: str) -> list[Decision]:
     """All decisions of the sentence with this reduced form."""
-    sentence = read(grammar, reduced)
+    sentence = read(grammar, fragments, reduced)
     if sentence is None:
         return []
     verdicts = _findings(sentence)
-    if "either" in sentence.by_kind or "versus" in sentence.by_kind:
+    if "either" in sentence.kinds or "versus" in sentence.kinds:
         _weigh_alternatives(sentence, verdicts)
     decisions = [_decision(item, verdict) for item, verdict in verdicts.items()]
     decisions += _structures(sentence)
@@ -67,8 +70,8 @@ def _placed(decision: Decision, places: Sequence[int]) -> Decision:
 def _findings(sentence: Sentence) -> dict[Item, Verdict]:
     in_lung = bool(sentence.of("lung"))
     verdicts = {}
-    for item in sentence.of(*FINDINGS):
-        if item.kind == "in_lung" and not in_lung:
+    for item in sentence.items:
+        if item.kind not in FINDINGS or (item.kind == "in_lung" and not in_lung):
             continue
         verdict = judge(sentence, item, near=item.label == "Support Devices")
         verdicts[item] = _outside_definition(sentence, item, verdict) or verdict
@@ -92,13 +95,13 @@ def _weigh_alternatives(sentence: Sentence, verdicts: dict[Item, Verdict]) -> No
         if link is not None and verdicts[item].state == POSITIVE:
             verdicts[item] = Verdict(UNCERTAIN, ((link.start, link.end, link.kind),), "weighed against another")
     row = sorted([*verdicts, *sentence.of("alternative")], key=lambda item: (item.start, item.end))
-    for index, (first, second) in enumerate(zip(row, row[1:], strict=False)):
+    for index, (first, second) in enumerate(pairwise(row)):
         link = _choice(sentence, first, second)
         if link is None or _compared(sentence, first) or first.label == second.label:
             continue
         chain = [first, second]
         for earlier, later in zip(reversed(row[:index]), reversed(row[1 : index + 1]), strict=True):
-            if earlier.label == "Lung Opacity" or sentence.words[earlier.end : later.start] != [","]:
+            if earlier.label == "Lung Opacity" or sentence.words[earlier.end : later.start] != _COMMA:
                 break
             chain.append(earlier)
         for item in chain:
@@ -117,7 +120,7 @@ def _weighed(sentence: Sentence, item: Item) -> Item | None:
     start, end = sentence.segment(item.start)
     for link in sentence.within(start, end, "versus"):
         gap = sentence.words[link.end : item.start] or sentence.words[item.end : link.start]
-        if len(gap) <= _VERSUS_GAP and "," not in gap and (link.end <= item.start or item.end <= link.start):
+        if len(gap) <= _VERSUS_GAP and _COMMA not in gap and (link.end <= item.start or item.end <= link.start):
             return link
     return None
 
@@ -129,7 +132,8 @@ def _choice(sentence: Sentence, first: Item, second: Item) -> Item | None:
         return None
     if not _VERBS.isdisjoint(sentence.words[first.end : second.start]):
         return None
-    links = sentence.within(first.end, second.start, "either", "versus")
+    gap = first.end, second.start
+    links = sentence.within(*gap, "either") or sentence.within(*gap, "versus")
     return links[0] if links else None
 
 
@@ -171,7 +175,7 @@ def _predicate(sentence: Sentence, predicate: Item) -> Said:
     if predicate.kind == "unchanged":
         return UNCERTAIN, WEAK, (span,), "only compared with before"
     if predicate.kind == "normal":
-        adjacent = [n for n in sentence.negations if n[1] == predicate.start and sentence.words[n[0]] == "not"]
+        adjacent = [n for n in sentence.negations if n[1] == predicate.start and sentence.words[n[0]] == _NOT]
         if adjacent:
             return POSITIVE, STRENGTH[POSITIVE], ((*adjacent[0], "negation"), span), "said to be not normal"
         return NEGATIVE, STRENGTH[NEGATIVE], (span,), "said to be normal"

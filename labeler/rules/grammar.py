@@ -1,21 +1,22 @@
-"""Lexicon and cues compiled for reading: spaCy's tokenizer, a trie of phrases, negspacy's negation.
+"""Lexicon and cues compiled for reading: spaCy's tokenizer, a book of phrases, negspacy's negation.
 
 The tokenizer's vocabulary computes each word's canonical form once (its ``NORM``). Phrases are matched on canonical
-words with the fillers left out, so that "the heart is mildly enlarged" holds "heart is enlarged". They lie in a trie
-of nested dicts: over a sentence's dozen words a walk through it takes 3 microseconds, making a second Doc for
-spaCy's PhraseMatcher 15.
+words with the fillers left out, so that "the heart is mildly enlarged" holds "heart is enlarged". A phrase is a string
+of its words' characters, and two words between which no phrase goes on part a sentence into *fragments*: what is found
+in one depends on nothing else, so each is looked through once.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from itertools import pairwise
+from typing import NamedTuple
 
 import spacy
 from spacy.attrs import NORM
 from spacy.language import Language
+from spacy.vocab import Vocab
 
 from labeler.rules.lexicon import CueLexicon, LabelPhrases, Negation
 from labeler.rules.negation import Negator
@@ -32,19 +33,36 @@ class Item(NamedTuple):
     end: int
 
 
-# a NamedTuple's own constructor costs four times as much, and there are ten of them to a sentence
-_new_item = tuple.__new__
-Trie = dict[str, Any]
-_HERE = ""
+class Phrasebook:
+    """Phrases as strings of their words' characters, with the kinds and labels that each has."""
+
+    def __init__(self, groups: Iterable[tuple[str, str, list[str]]]) -> None:
+        self.phrases: dict[str, list[tuple[str, str]]] = {}
+        for kind, label, phrases in groups:
+            meaning = (kind, label)
+            for phrase in phrases:
+                self.phrases.setdefault(phrase, []).append(meaning)
+        self.longest = max(map(len, self.phrases), default=0)
+        self.bonds = frozenset(first + second for phrase in self.phrases for first, second in pairwise(phrase))
+
+    def match(self, words: str, at: int = 0) -> list[Item]:
+        """Every phrase that occurs in ``words``, by where they start and then by where they end; ``at`` is added."""
+        count = len(words)
+        phrases = self.phrases
+        return [
+            Item(kind, label, at + start, at + end)
+            for start in range(count)
+            for end in range(start + 1, min(start + self.longest, count) + 1)
+            for kind, label in phrases.get(words[start:end], ())
+        ]
 
 
 @dataclass(frozen=True)
 class Grammar:
     """All that is needed to read a sentence."""
 
-    nlp: Language
     vocabulary: Vocabulary
-    trie: Trie
+    phrasebook: Phrasebook
     negator: Negator
 
 
@@ -55,7 +73,7 @@ def compile_grammar(
     subjects: list[str],
     cues: CueLexicon,
 ) -> Grammar:
-    """Expand all phrases, build the vocabulary from their words, fill the trie and negspacy's termset."""
+    """Expand all phrases, build the vocabulary from their words, fill the phrasebook and negspacy's termset."""
     groups = [(kind, label, _expand_all(phrases)) for kind, label, phrases in _phrase_groups(labels, cues)]
     groups += [
         ("other", "", _expand_all(other_findings)),
@@ -64,58 +82,44 @@ def compile_grammar(
     ]
     negation = {kind: _expand_all(getattr(cues.negation, kind)) for kind in Negation.model_fields}
     split = _split({phrase for *_, phrases in groups for phrase in phrases}.union(*negation.values()))
-    words = {word for pieces in split.values() for word in pieces}
-    vocabulary = Vocabulary(words, cues.forms, cues.fillers, cues.assertive)
-    canonical = {piece: [vocabulary.canonical(word) for word in pieces] for piece, pieces in split.items()}
+    vocabulary = Vocabulary(
+        {word for pieces in split.values() for word in pieces}, cues.forms, cues.fillers, cues.assertive
+    )
+    canonical = {piece: list(map(vocabulary.canonical, pieces)) for piece, pieces in split.items()}
+    characters = {
+        piece: "".join([vocabulary.characters[word] for word in words if word not in vocabulary.fillers])
+        for piece, words in canonical.items()
+    }
 
     def dense(phrases: Iterable[str]) -> list[str]:
-        found = set()
-        for phrase in phrases:
-            words = [word for piece in phrase.split(" ") for word in canonical[piece]]
-            found.add(" ".join(word for word in words if word not in vocabulary.fillers) or " ".join(words))
+        found = {"".join([characters[piece] for piece in phrase.split(" ")]) for phrase in phrases}
+        # of fillers alone: there is no such thing in a sentence without its fillers
+        found.discard("")
         return sorted(found)
 
     dense_groups = [(kind, label, dense(phrases)) for kind, label, phrases in groups]
     termset = {kind: dense(phrases) for kind, phrases in negation.items()}
     termset["pseudo"] = sorted({*termset["pseudo"], *_hidden_negations(dense_groups, termset)})
     dense_groups += [(f"neg_{kind}", "", phrases) for kind, phrases in termset.items()]
-    return Grammar(_canonical_nlp(vocabulary), vocabulary, _trie(dense_groups), Negator(termset))
+    return Grammar(vocabulary, Phrasebook(dense_groups), Negator(termset, vocabulary.word_of))
 
 
-def match(trie: Trie, words: list[str]) -> list[Item]:
-    """Every phrase of the trie that occurs in ``words``, by where they start and then by where they end."""
-    found: list[Item] = []
-    count = len(words)
-    for start, word in enumerate(words):
-        node = trie.get(word)
-        at = start + 1
-        while node is not None:
-            if _HERE in node:
-                for kind, label in node[_HERE]:
-                    found.append(_new_item(Item, (kind, label, start, at)))
-            if at == count:
-                break
-            node = node.get(words[at])
-            at += 1
-    return found
+def canonical_nlp(vocabulary: Vocabulary) -> Language:
+    """A blank English pipeline whose tokens carry their canonical word as ``NORM``, and nothing else."""
+    return _blank_english(vocabulary.canonical)
 
 
-def _trie(groups: Iterable[tuple[str, str, list[str]]]) -> Trie:
-    root: Trie = {}
-    for kind, label, phrases in groups:
-        for phrase in phrases:
-            node = root
-            for word in phrase.split(" "):
-                node = node.setdefault(word, {})
-            node.setdefault(_HERE, []).append((kind, label))
-    return root
+def _blank_english(norm: Callable[[str], str]) -> Language:
+    """English with one lexical attribute: spaCy works out twenty for every new word, and none but this is read here."""
+    getters: Mapping[int, Callable[[str], str]] = {NORM: norm}
+    return spacy.blank("en", vocab=Vocab(lex_attr_getters=dict(getters)))
 
 
 def _split(phrases: Iterable[str]) -> dict[str, list[str]]:
     """The tokens of every piece between spaces, as spaCy's tokenizer sees them."""
-    tokenizer = spacy.blank("en").tokenizer
+    tokenizer = _blank_english(str.lower).tokenizer
     pieces = {piece for phrase in phrases for piece in phrase.split(" ")}
-    return {piece: [token.lower_ for token in tokenizer(piece)] for piece in pieces}
+    return {piece: [token.text.lower() for token in tokenizer(piece)] for piece in pieces}
 
 
 def _phrase_groups(labels: dict[str, LabelPhrases], cues: CueLexicon) -> Iterator[tuple[str, str, list[str]]]:
@@ -142,18 +146,6 @@ def _expand_all(phrases: Iterable[str]) -> list[str]:
     return [plain for phrase in phrases for plain in expand(phrase)]
 
 
-def _canonical_nlp(vocabulary: Vocabulary) -> Language:
-    """A blank English pipeline whose tokens carry their canonical word as ``NORM``, and nothing else.
-
-    spaCy works out twenty properties of every new word (shape, like_url ...); none but this is read here.
-    """
-    nlp = spacy.blank("en")
-    nlp.vocab.lex_attr_getters = {NORM: vocabulary.canonical}
-    for lexeme in nlp.vocab:
-        lexeme.norm_ = vocabulary.canonical(lexeme.text)
-    return nlp
-
-
 _SCOPED = frozenset(
     {"modal", "open", "doubt", "doubt_after", "unmention", "unmention_after", "no_change", "unchanged", "borderline"}
 )
@@ -161,13 +153,12 @@ _SCOPED = frozenset(
 
 def _hidden_negations(groups: list[tuple[str, str, list[str]]], termset: dict[str, list[str]]) -> set[str]:
     """Phrases of other groups that hold a negation ("cannot exclude"): negspacy must not take it for one."""
-    starts: defaultdict[str, set[str]] = defaultdict(set)
-    for phrase in termset["preceding"] + termset["following"]:
-        starts[phrase.split(" ")[0]].add(f" {phrase} ")
+    negations = frozenset(termset["preceding"] + termset["following"])
+    first_words = frozenset(negation[0] for negation in negations)
     return {
         phrase
         for kind, _, phrases in groups
         if kind in _SCOPED
         for phrase in phrases
-        if any(negation in f" {phrase} " for word in phrase.split(" ") for negation in starts.get(word, ()))
+        if not first_words.isdisjoint(phrase) and any(negation in phrase for negation in negations)
     }

@@ -7,7 +7,7 @@ was seen before is not asked again. The answer keeps the cues: negspacy gives a 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 from negspacy.negation import Negex
@@ -61,20 +61,25 @@ class CueNegex(Negex):
 
 
 class Negator:
-    """negspacy with a termset of canonical phrases: ``preceding``, ``following``, ``pseudo``, ``termination``."""
+    """negspacy with a termset: phrases of ``preceding``, ``following``, ``pseudo`` and ``termination`` negation.
 
-    def __init__(self, termset: dict[str, list[str]]) -> None:
+    Phrases and sentences are strings of words' characters; ``word_of`` says which word a character stands for.
+    """
+
+    def __init__(self, termset: Mapping[str, Iterable[str]], word_of: Mapping[str, str]) -> None:
         nlp = Language()
         nlp.tokenizer = self._words = Words(nlp.vocab)
-        names = {kind: kind if kind == "termination" else f"{kind}_negations" for kind in termset}
-        self._negex = CueNegex(
-            nlp, "negex", neg_termset={names[kind]: phrases for kind, phrases in termset.items()}, span_keys=["radloop"]
-        )
+        self._word_of = word_of
+        patterns = {
+            kind if kind == "termination" else f"{kind}_negations": [" ".join(self._spelled(p)) for p in phrases]
+            for kind, phrases in termset.items()
+        }
+        self._negex = CueNegex(nlp, "negex", neg_termset=patterns, span_keys=["radloop"])
         self._answers: dict[tuple[str, _Spans, tuple[int, ...]], Answer] = {}
 
-    def ask(self, words: Sequence[str], entities: _Spans, starts: tuple[int, ...]) -> Answer:
+    def ask(self, words: str, entities: _Spans, starts: tuple[int, ...]) -> Answer:
         """What negspacy says of ``words``, in which ``entities`` are spans and ``starts`` begin sentences."""
-        key = (" ".join(words), entities, starts)
+        key = (words, entities, starts)
         answer = self._answers.get(key)
         if answer is None:
             if len(self._answers) >= _MOST_LAYOUTS:
@@ -82,8 +87,12 @@ class Negator:
             answer = self._answers[key] = self._ask(words, entities, starts)
         return answer
 
-    def _ask(self, words: Sequence[str], entities: _Spans, starts: tuple[int, ...]) -> Answer:
-        doc = Doc(self._words.vocab, words=list(words), sent_starts=[index in starts for index in range(len(words))])
+    def _spelled(self, words: str) -> list[str]:
+        return [self._word_of[character] for character in words]
+
+    def _ask(self, words: str, entities: _Spans, starts: tuple[int, ...]) -> Answer:
+        begins = [index in starts for index in range(len(words))]
+        doc = Doc(self._words.vocab, words=self._spelled(words), sent_starts=begins)
         spans = [Span(doc, start, end) for start, end in entities]
         doc.spans["radloop"] = spans
         self._negex(doc)

@@ -7,10 +7,12 @@ scope rules see the sentence turn ("no pneumothorax, | small effusion", "no effu
 from __future__ import annotations
 
 from bisect import bisect_right
+from itertools import pairwise
 from operator import itemgetter
+from typing import NamedTuple
 
-from labeler.rules.grammar import Grammar, Item, match
-from labeler.rules.vocabulary import ASSERTIVE
+from labeler.rules.grammar import Grammar, Item, Phrasebook
+from labeler.rules.vocabulary import ASSERTIVE, UNKNOWN, rule_character, rule_characters
 
 FINDINGS = frozenset({"finding", "weak", "in_lung"})
 PREDICATES = frozenset({"normal", "abnormal", "borderline", "unchanged"})
@@ -25,61 +27,121 @@ _READ = FINDINGS | {"structure", "other", "fine", "ignore"}
 _NAMING = FINDINGS | {"structure", "normal"}
 _CUES = frozenset({"modal", "open", "doubt", "doubt_after", "affirm", "unmention", "unmention_after"})
 _ENDING = FINDINGS | {"ignore"}
+_TURNING = _ENDING | {"turn"}
 _ANATOMY = frozenset({"structure", "subject"})
 _IN_ORDER = itemgetter(2, 3, 0, 1)
-_JOINS = frozenset({",", "and", "with"})
+_THERE = rule_character("there")
+_ALTERNATIVES = rule_characters("or", "nor")
+_JOINS = rule_characters(",", "and", "with")
+_MOST_FRAGMENTS = 100_000
 
 
 class Sentence:
-    """What the rules need to know of a sentence; positions are of dense words (no fillers)."""
+    """What the rules need to know of a sentence; positions are of dense words (no fillers).
 
-    __slots__ = ("by_kind", "cued", "items", "late_negations", "negated", "negations", "starts", "words")
+    ``words`` has a character for each word, ``items`` are in the order of their spans.
+    """
 
-    def __init__(self, words: list[str], items: list[Item], starts: list[int]) -> None:
+    __slots__ = ("cued", "items", "kinds", "late_negations", "negated", "negations", "starts", "words")
+
+    def __init__(self, words: str, items: list[Item], kinds: set[str], starts: list[int]) -> None:
         self.words = words
         self.items = items
+        self.kinds = kinds
         self.starts = starts
         self.negations: list[tuple[int, int]] = []
         self.late_negations: list[tuple[int, int]] = []
         self.negated: set[Item] = set()
-        self.by_kind: dict[str, list[Item]] = {}
-        for item in items:
-            self.by_kind.setdefault(item.kind, []).append(item)
-        self.cued = not _CUES.isdisjoint(self.by_kind)
+        self.cued = not _CUES.isdisjoint(kinds)
 
     def segment(self, position: int) -> tuple[int, int]:
         """The segment that holds a position."""
-        index = bisect_right(self.starts, position)
-        end = self.starts[index] if index < len(self.starts) else len(self.words)
-        return self.starts[index - 1], end
+        starts = self.starts
+        index = bisect_right(starts, position)
+        return starts[index - 1], starts[index] if index < len(starts) else len(self.words)
 
-    def of(self, *kinds: str) -> list[Item]:
-        """The items of some kinds, in order within each kind."""
-        if len(kinds) == 1:
-            return self.by_kind.get(kinds[0], [])
-        return [item for kind in kinds if kind in self.by_kind for item in self.by_kind[kind]]
+    def of(self, kind: str) -> list[Item]:
+        """The items of a kind, in order."""
+        return [item for item in self.items if item[0] == kind] if kind in self.kinds else []
 
-    def within(self, start: int, end: int, *kinds: str) -> list[Item]:
-        """The items of some kinds that lie inside ``start:end``, in order."""
-        return [item for item in self.of(*kinds) if start <= item.start and item.end <= end]
+    def within(self, start: int, end: int, kind: str) -> list[Item]:
+        """The items of a kind that lie inside ``start:end``, in order."""
+        if kind not in self.kinds:
+            return []
+        return [item for item in self.items if item[0] == kind and start <= item[2] and item[3] <= end]
+
+    def among(self, start: int, end: int, kinds: frozenset[str]) -> list[Item]:
+        """The items of any of ``kinds`` that lie inside ``start:end``, in order."""
+        return [item for item in self.items if item[0] in kinds and start <= item[2] and item[3] <= end]
 
     def holds(self, start: int, end: int, kinds: frozenset[str]) -> bool:
         """Whether an item of ``kinds`` lies inside ``start:end``."""
-        return any(item.kind in kinds and start <= item.start and item.end <= end for item in self.items)
+        for kind, _, begin, after in self.items:
+            if begin >= end:
+                return False
+            if start <= begin and after <= end and kind in kinds:
+                return True
+        return False
 
 
-def read(grammar: Grammar, reduced: str) -> Sentence | None:
+class Fragment(NamedTuple):
+    """What is found in a stretch of words that no phrase reaches out of, at its place in a sentence."""
+
+    items: list[Item]
+    negation: list[Item]
+    kinds: frozenset[str]
+
+
+class Fragments:
+    """The fragments that sentences are made of; each is looked through once."""
+
+    def __init__(self, phrasebook: Phrasebook) -> None:
+        self._phrasebook = phrasebook
+        self._known: dict[tuple[str, int], Fragment] = {}
+
+    def of(self, words: str) -> list[Fragment]:
+        """The fragments of ``words`` in order."""
+        bonds, known = self._phrasebook.bonds, self._known
+        cuts = [at for at, pair in enumerate(map("".join, pairwise(words)), 1) if pair not in bonds]
+        cuts.append(len(words))
+        fragments = []
+        begin = 0
+        for end in cuts:
+            key = (words[begin:end], begin)
+            fragments.append(known.get(key) or self._add(key))
+            begin = end
+        return fragments
+
+    def _add(self, key: tuple[str, int]) -> Fragment:
+        if len(self._known) >= _MOST_FRAGMENTS:
+            self._known.clear()
+        found = self._phrasebook.match(*key)
+        items = _claim(found)
+        negation = [item for item in found if item.kind in _NEGATION]
+        fragment = Fragment(items, negation, frozenset(item.kind for item in items))
+        self._known[key] = fragment
+        return fragment
+
+
+def read(grammar: Grammar, fragments: Fragments, reduced: str) -> Sentence | None:
     """The sentence with this reduced form, or None where there is nothing that a rule could look at."""
-    word_of = grammar.vocabulary.word_of
-    words = [word_of[character] for character in reduced if character != ASSERTIVE]
-    found = match(grammar.trie, words)
-    kinds = {item.kind for item in found}
+    words = reduced.replace(ASSERTIVE, "")
+    items: list[Item] = []
+    negation: list[Item] = []
+    kinds: set[str] = set()
+    for fragment in fragments.of(words):
+        found, negating, of_kinds = fragment
+        if found:
+            items += found
+            kinds |= of_kinds
+        if negating:
+            negation += negating
     if kinds.isdisjoint(_READ):
         return None
-    items = _claim(found)
-    sentence = Sentence(words, items, [0, *_turns(grammar, words, reduced, items)])
-    if not kinds.isdisjoint(_NEGATION):
-        _negate(grammar, sentence, [item for item in found if item.kind in _NEGATION])
+    starts = [0] if kinds.isdisjoint(_TURNING) else [0, *_turns(grammar, words, reduced, items)]
+    sentence = Sentence(words, items, kinds, starts)
+    if negation:
+        _negate(grammar, sentence, negation)
     return sentence
 
 
@@ -90,16 +152,17 @@ def dense_places(reduced: str) -> list[int]:
 
 def _negate(grammar: Grammar, sentence: Sentence, negation: list[Item]) -> None:
     """Lay the sentence out for negspacy, and take its answer back to the sentence's positions."""
-    telling = {position for item in negation for position in range(item.start, item.end)}
-    entities = [item for item in sentence.items if item.kind in _NEGATABLE]
+    telling = {position for _, _, start, end in negation for position in range(start, end)}
+    entities = [item for item in sentence.items if item[0] in _NEGATABLE]
     kept = telling.union(sentence.starts)
-    for item in entities:
-        kept.update((item.start, item.end - 1))
+    for _, _, start, end in entities:
+        kept.add(start)
+        kept.add(end - 1)
     positions = sorted(kept)
     place = {position: index for index, position in enumerate(positions)}
-    words = [sentence.words[position] if position in telling else "_" for position in positions]
-    spans = tuple((place[item.start], place[item.end - 1] + 1) for item in entities)
-    answer = grammar.negator.ask(words, spans, tuple(place[start] for start in sentence.starts))
+    words = "".join([sentence.words[position] if position in telling else UNKNOWN for position in positions])
+    spans = tuple([(place[start], place[end - 1] + 1) for _, _, start, end in entities])
+    answer = grammar.negator.ask(words, spans, tuple([place[start] for start in sentence.starts]))
     sentence.cued = sentence.cued or bool(answer.before or answer.after)
     sentence.negated = {item for item, negated in zip(entities, answer.negated, strict=True) if negated}
     sentence.negations = [(positions[start], positions[end - 1] + 1) for start, end in answer.before]
@@ -179,7 +242,7 @@ def _led_by_filler(reduced: str) -> frozenset[int]:
     return frozenset(index for index, place in enumerate(places) if place and reduced[place - 1] == ASSERTIVE)
 
 
-def _turns(grammar: Grammar, words: list[str], reduced: str, items: list[Item]) -> list[int]:
+def _turns(grammar: Grammar, words: str, reduced: str, items: list[Item]) -> list[int]:
     """Where a statement of its own begins after a finding was named: no negation or doubt crosses it."""
     ends: set[int] = set()
     turns: set[int] = set()
@@ -194,26 +257,22 @@ def _turns(grammar: Grammar, words: list[str], reduced: str, items: list[Item]) 
             anatomy.add(start)
         elif kind in PREDICATES:
             predicated.add(end)
-    if not ends and not turns:
-        return []
-    stated = ends | predicated
-    first = min(ends, default=len(words))
-    last_or = -1
-    if "or" in words or "nor" in words:
-        last_or = max(index for index, word in enumerate(words) if word in ("or", "nor"))
-    assertive = grammar.vocabulary.assertive
-    asserted = _led_by_filler(reduced) if ASSERTIVE in reduced else frozenset()
-    cuts = []
-    for at in range(1, len(words)):
-        word = words[at]
-        if at in turns and (at >= first or word == "there"):
-            cuts.append(at)
-        elif at >= first:
-            asserts = at > last_or and (at in asserted or word in assertive)
-            if (
-                (asserts and words[at - 1] in _JOINS)
-                or (at in stated and at in anatomy)
-                or (asserts and at in ends and word not in _JOINS)
+    count = len(words)
+    first = min(ends, default=count)
+    cuts = {at for at in turns if 0 < at and (at >= first or words[at] == _THERE)}
+    cuts.update([at for at in anatomy if at >= first and (at in ends or at in predicated)])
+    if first < count:
+        last_or = _last_alternative(words)
+        assertive = grammar.vocabulary.assertive_characters
+        asserted = _led_by_filler(reduced) if ASSERTIVE in reduced else frozenset()
+        for at in range(max(first, last_or + 1), count):
+            if (words[at] in assertive or at in asserted) and (
+                words[at - 1] in _JOINS or (at in ends and words[at] not in _JOINS)
             ):
-                cuts.append(at)
-    return cuts
+                cuts.add(at)
+    return sorted(cuts)
+
+
+def _last_alternative(words: str) -> int:
+    """Where the last "or" or "nor" is; -1 where there is none."""
+    return max(map(words.rfind, _ALTERNATIVES))

@@ -8,11 +8,18 @@ from __future__ import annotations
 
 from labeler.rules.grammar import Item
 from labeler.rules.sentence import FINDINGS, PREDICATES, Sentence
+from labeler.rules.vocabulary import UNKNOWN, rule_character, rule_characters
 
 _ANATOMY = frozenset({"structure", "subject"})
 _NAMED = _ANATOMY | FINDINGS
 _STEPS = PREDICATES | _NAMED
-_LINKS = frozenset({",", "and", "of", "in", "or", "/", "with", "is", "are", "appearance", "size", "contour", "both", "_"})
+# words that join the members of a list of structures
+_LISTING = rule_characters(
+    ",", "and", "of", "in", "or", "/", "with", "is", "are", "appearance", "size", "contour", "both"
+) | {UNKNOWN}
+_VERBS = rule_characters("is", "are", "was", "were", "appear", "appears", "remain", "remains", ":")
+_PARTING = rule_characters(",", "and", "with", "but")
+_COMMA, _AND, _COLON = map(rule_character, (",", "and", ":"))
 _FARTHEST = 3
 
 
@@ -30,10 +37,9 @@ def _attributes(sentence: Sentence, position: int, start: int) -> list[Item]:
     """Predicates directly before ``position``: "stable normal heart", "enlargement of the heart"."""
     found: list[Item] = []
     at = position
-    predicates = sorted(sentence.within(start, position, *PREDICATES), key=lambda item: item.start)
-    for item in reversed(predicates):
+    for item in reversed(sentence.among(start, position, PREDICATES)):
         gap = sentence.words[item.end : at]
-        if len(gap) > _FARTHEST or _verb_in(gap) or "," in gap or ("and" in gap and not found):
+        if len(gap) > _FARTHEST or not _VERBS.isdisjoint(gap) or _COMMA in gap or (_AND in gap and not found):
             break
         if sentence.holds(item.end, at, _NAMED):
             break
@@ -42,17 +48,13 @@ def _attributes(sentence: Sentence, position: int, start: int) -> list[Item]:
     return found
 
 
-def _verb_in(gap: list[str]) -> bool:
-    return any(word in ("is", "are", "was", "were", "appear", "appears", "remain", "remains", ":") for word in gap)
-
-
 def _said_after(sentence: Sentence, structure: Item, end: int, described: bool) -> list[Item]:
     found: list[Item] = []
     at = structure.end
     for item in sentence.items:
         if item.kind not in _STEPS or item.start < structure.end or item.end > end:
             continue
-        colon = ":" in sentence.words[at : item.start]
+        colon = _COLON in sentence.words[at : item.start]
         if item.kind in PREDICATES:
             found.append(item)
         elif item.kind in FINDINGS or found or colon:
@@ -64,7 +66,7 @@ def _said_after(sentence: Sentence, structure: Item, end: int, described: bool) 
 def _without_attributes(sentence: Sentence, found: list[Item], following: Item, described: bool) -> list[Item]:
     """What is left of ``found`` when the adjectives of the ``following`` noun are taken away."""
     at = following.start
-    while found and (found[-1].end == at or (at != following.start and sentence.words[found[-1].end : at] == ["and"])):
+    while found and (found[-1].end == at or (at != following.start and sentence.words[found[-1].end : at] == _AND)):
         if len(found) == 1 and following.kind not in FINDINGS and not described and not _parted(sentence, found[0]):
             break
         at = found.pop().start
@@ -73,7 +75,7 @@ def _without_attributes(sentence: Sentence, found: list[Item], following: Item, 
 
 def _parted(sentence: Sentence, predicate: Item) -> bool:
     """Whether a predicate is parted from what stands before it by a comma or a conjunction, or follows it bare."""
-    return predicate.start > 0 and sentence.words[predicate.start - 1] in (",", "and", "with", "but")
+    return predicate.start > 0 and sentence.words[predicate.start - 1] in _PARTING
 
 
 def _shared(sentence: Sentence, structure: Item, start: int) -> list[Item]:
@@ -81,7 +83,7 @@ def _shared(sentence: Sentence, structure: Item, start: int) -> list[Item]:
     at = structure.start
     steps = [item for item in sentence.items if item.kind in _STEPS and start <= item.start and item.end <= at]
     for item in reversed(steps):
-        if any(word not in _LINKS for word in sentence.words[item.end : at]):
+        if not _LISTING.issuperset(sentence.words[item.end : at]):
             return []
         if item.kind in FINDINGS:
             return []

@@ -19,10 +19,29 @@ _MASKED = re.compile(r"\s+|x{2,}|_{2,}|\[?\*\*.*")
 _NUMERIC = re.compile(r"[\d.,/x:-]*\d[\d.,/:-]*(?:st|nd|rd|th|mm|cm)?")
 _BRITISH = (("oe", "e"), ("ae", "e"), ("our", "or"), ("isa", "iza"), ("ise", "ize"), ("centre", "center"))
 _SHORTEST_MISSPELT = 9
+#: Every word that the rules' code looks at itself. Each has the same character in all vocabularies, so that the rules
+#: can look for it in the sentence's characters; any other word is told apart only by the phrases that hold it.
+RULE_WORDS = (
+    ",", ":", "/", "and", "or", "nor", "with", "without", "but", "not", "there", "is", "are", "was", "were", "appear",
+    "appears", "remain", "remains", "of", "in", "both", "appearance", "size", "contour",
+)  # fmt: skip
 # a private-use plane: no character of a report is taken for a word
 _FIRST = 0xF0000
 UNKNOWN = chr(_FIRST)
 ASSERTIVE = chr(_FIRST + 1)
+BETWEEN_SENTENCES = chr(_FIRST + 2)
+_RULE_CHARACTERS = {word: chr(_FIRST + 3 + index) for index, word in enumerate(RULE_WORDS)}
+_FIRST_OF_LEXICON = _FIRST + 3 + len(RULE_WORDS)
+
+
+def rule_characters(*words: str) -> frozenset[str]:
+    """The characters of some of the ``RULE_WORDS``. Raises ``KeyError`` for any other word."""
+    return frozenset(_RULE_CHARACTERS[word] for word in words)
+
+
+def rule_character(word: str) -> str:
+    """The character of one of the ``RULE_WORDS``. Raises ``KeyError`` for any other word."""
+    return _RULE_CHARACTERS[word]
 
 
 class Vocabulary:
@@ -37,13 +56,14 @@ class Vocabulary:
         self.canonical = lru_cache(maxsize=200_000)(self._canonical)
         self.fillers = frozenset(self.canonical(word) for word in fillers) | {MASK}
         self.assertive = frozenset(self.canonical(word) for word in assertive)
-        known = sorted({self.canonical(word) for word in self.words} - self.fillers)
-        self.characters = {word: chr(_FIRST + 2 + index) for index, word in enumerate(known)}
-        self.characters |= {
-            filler: ASSERTIVE if filler in self.assertive else "" for filler in self.fillers
-        }
-        self.word_of = {character: word for word, character in self.characters.items() if word not in self.fillers}
+        known = {self.canonical(word) for word in self.words} - self.fillers
+        self.characters = {word: _RULE_CHARACTERS[word] for word in known.intersection(RULE_WORDS)}
+        for code, word in enumerate(sorted(known.difference(RULE_WORDS)), _FIRST_OF_LEXICON):
+            self.characters[word] = chr(code)
+        self.word_of = {character: word for word, character in self.characters.items()}
         self.word_of[UNKNOWN] = OTHER
+        self.characters |= {filler: ASSERTIVE if filler in self.assertive else "" for filler in self.fillers}
+        self.assertive_characters = frozenset(self.characters[word] for word in self.assertive - self.fillers)
 
     def character(self, canonical: str) -> str:
         """The character of a canonical word in the reduced form; empty for a filler."""
