@@ -135,7 +135,10 @@ _LINE: Final = re.compile(
 _UNDERLINES: Final = ("-----", "=====", "_____")
 _TIMESTAMP: Final = re.compile(r"[_ \t\d:/.,#-]*(?:[AaPp][Mm]\b)?[^\S\n]*(?=\n)")
 _BLANK_LINE: Final = re.compile(r"\n[^\S\n]*\n")
-_LINE_OF_ITS_OWN: Final = re.compile(r"\n[^\S\n]*\n|(?:(?<=[.!?)])|(?<=[Nn]one)|(?<=NONE))[^\S\n]*\n(?=\s*[A-Z\d])")
+# a line shorter than this share of the longest one was ended on purpose
+_FULL_LINE: Final = 0.75
+_NEW_STATEMENT: Final = re.compile(r"\s*[A-Z\d*\u2022-]")
+_TEMPLATE_LINE: Final = re.compile(r"[^\S\n]*[A-Z][A-Za-z]*(?:[ /&,]+[A-Za-z]+){0,4}[^\S\n]*:")
 _ASCII_LOWER: Final = {code: code + 32 for code in range(ord("A"), ord("Z") + 1)}
 _ENDS_SENTENCE: Final = frozenset(".!?:;)]_*|>\"'-\u2013\u2022\u201d")
 
@@ -157,30 +160,48 @@ def split_sections(text: str) -> tuple[Section, ...]:
     [('indication', 'Cough.'), ('findings', 'Clear lungs.'), ('impression', 'Normal.')]
     """
     marks = _marks(text)
-    ends_paragraph = _BLANK_LINE if any(mark[2] in _READING for mark in marks) else _LINE_OF_ITS_OWN
+    headed = any(mark[2] in ("findings", "findings_impression") for mark in marks)
     found: list[Section] = []
     name, begin = "body", 0
     for start, end, next_name, ends in marks:
         if start >= begin and (ends is None or name in ends):
-            _add(found, text, name, begin, start, ends_paragraph)
+            _add(found, text, name, begin, start, headed)
             name, begin = next_name, end
-    _add(found, text, name, begin, len(text), ends_paragraph)
+    _add(found, text, name, begin, len(text), headed)
     return tuple(found)
 
 
-def _add(found: list[Section], text: str, name: str, begin: int, end: int, ends_paragraph: re.Pattern[str]) -> None:
+def _add(found: list[Section], text: str, name: str, begin: int, end: int, headed: bool) -> None:
     body = text[begin:end].lstrip()
     if body.startswith(_UNDERLINES):
         body = body.lstrip(body[0]).lstrip()
     begin, end = end - len(body), end - len(body) + len(body.rstrip())
     if end <= begin:
         return
-    paragraph = ends_paragraph.search(text, begin, end) if name in _ONE_PARAGRAPH else None
+    paragraph = _paragraph_end(text, begin, end, headed) if name in _ONE_PARAGRAPH else None
     if paragraph is None:
         found.append(Section(name, begin, end))
         return
-    found.append(Section(name, begin, begin + len(text[begin : paragraph.start()].rstrip())))
-    _add(found, text, "body", paragraph.end(), end, ends_paragraph)
+    found.append(Section(name, begin, begin + len(text[begin:paragraph].rstrip())))
+    _add(found, text, "body", paragraph, end, headed)
+
+
+def _paragraph_end(text: str, begin: int, end: int, headed: bool) -> int | None:
+    """Where the one paragraph of an indication, technique ... ends; None if that is the section's end.
+
+    At a blank line; and, in a report whose findings have no heading (not ``headed``), behind a line that is not full or
+    before a line of a template ("HEART: normal").
+    """
+    blank = _BLANK_LINE.search(text, begin, end)
+    last = blank.start() if blank else end
+    if not headed:
+        full = _FULL_LINE * max(len(line) for line in text[begin:end].split("\n"))
+        line = begin
+        while (at := text.find("\n", line, last)) >= 0:
+            if _TEMPLATE_LINE.match(text, at + 1, end) or (at - line < full and _NEW_STATEMENT.match(text, at + 1, end)):
+                return at
+            line = at + 1
+    return blank.start() if blank else None
 
 
 def _marks(text: str) -> list[_Mark]:

@@ -35,6 +35,8 @@ class Decision(NamedTuple):
     rule: str
 
 
+# the constructor of a NamedTuple takes four times as long
+_new_decision = tuple.__new__
 _LIST_GAP = 7
 _VERSUS_GAP = 4
 _VERBS = rule_characters("is", "are", "was", "were", "there")
@@ -46,20 +48,29 @@ def decide(grammar: Grammar, fragments: Fragments, reduced: str) -> list[Decisio
     sentence = read(grammar, fragments, reduced)
     if sentence is None:
         return []
-    verdicts = _findings(sentence)
-    if "either" in sentence.kinds or "versus" in sentence.kinds:
-        _weigh_alternatives(sentence, verdicts)
-    decisions = [_decision(item, verdict) for item, verdict in verdicts.items()]
-    decisions += _structures(sentence)
-    decisions += [_spanned(item, None, 0, (), "not this label") for item in sentence.of("ignore")]
-    decisions += _no_finding_evidence(sentence)
+    kinds = sentence.kinds
+    decisions = []
+    if not kinds.isdisjoint(FINDINGS):
+        verdicts = _findings(sentence)
+        if "either" in kinds or "versus" in kinds:
+            _weigh_alternatives(sentence, verdicts)
+        decisions = [_decision(item, verdict) for item, verdict in verdicts.items()]
+    if "structure" in kinds:
+        decisions += _structures(sentence)
+    if "ignore" in kinds:
+        decisions += [_spanned(item, None, 0, (), "not this label") for item in sentence.of("ignore")]
+    if "other" in kinds:
+        decisions += _abnormalities(sentence)
+    if "fine" in kinds:
+        decisions += [_spanned(item, None, WEAK, (), "a normal film", FINE) for item in sentence.of("fine")]
     return decisions
 
 
 def in_order(decisions: list[Decision], reduced: str) -> list[Decision]:
     """The decisions in the order of their spans, with positions in the reduced form."""
     places = dense_places(reduced)
-    return [_placed(decision, places) for decision in sorted(decisions, key=lambda d: (d.start, d.end, d.label, d.rule))]
+    ordered = sorted(decisions, key=lambda d: (d.start, d.end, d.label, d.rule))
+    return [_placed(decision, places) for decision in ordered]
 
 
 def _placed(decision: Decision, places: Sequence[int]) -> Decision:
@@ -89,7 +100,7 @@ def _outside_definition(sentence: Sentence, item: Item, verdict: Verdict) -> Ver
 
 
 def _weigh_alternatives(sentence: Sentence, verdicts: dict[Item, Verdict]) -> None:
-    """"A or B", "A versus B": neither is asserted."""
+    """Take back what is asserted of "A or B" and "A versus B": one of them is meant."""
     for item in verdicts:
         link = _weighed(sentence, item)
         if link is not None and verdicts[item].state == POSITIVE:
@@ -149,7 +160,7 @@ def _decision(item: Item, verdict: Verdict) -> Decision:
 def _spanned(
     item: Item, state: State, strength: int, cues: tuple[tuple[int, int, str], ...], rule: str, label: str = ""
 ) -> Decision:
-    return Decision(label or item.label, item.start, item.end, state, strength, cues, rule)
+    return _new_decision(Decision, (label or item[1], item[2], item[3], state, strength, cues, rule))
 
 
 def _structures(sentence: Sentence) -> list[Decision]:
@@ -188,12 +199,11 @@ def _predicate(sentence: Sentence, predicate: Item) -> Said:
     return verdict.state, STRENGTH[verdict.state], (*verdict.cues, span), names[verdict.state]
 
 
-def _no_finding_evidence(sentence: Sentence) -> list[Decision]:
-    decisions = []
-    for item in sentence.of("other"):
-        verdict = judge(sentence, item)
-        if verdict.state in (POSITIVE, UNCERTAIN):
-            decisions.append(_spanned(item, None, WEAK, verdict.cues, "an abnormality", ABNORMAL))
-    for item in sentence.of("fine"):
-        decisions.append(_spanned(item, None, WEAK, (), "a normal film", FINE))
-    return decisions
+def _abnormalities(sentence: Sentence) -> list[Decision]:
+    """The evidence against No Finding besides the labels."""
+    judged = [(item, judge(sentence, item)) for item in sentence.of("other")]
+    return [
+        _spanned(item, None, WEAK, verdict.cues, "an abnormality", ABNORMAL)
+        for item, verdict in judged
+        if verdict.state in (POSITIVE, UNCERTAIN)
+    ]

@@ -8,7 +8,9 @@ in one depends on nothing else, so each is looked through once.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+import re
+from collections.abc import Iterable, Iterator
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import NamedTuple
@@ -16,12 +18,19 @@ from typing import NamedTuple
 import spacy
 from spacy.attrs import NORM
 from spacy.language import Language
+from spacy.tokens import Doc
 from spacy.vocab import Vocab
 
 from labeler.rules.lexicon import CueLexicon, LabelPhrases, Negation
 from labeler.rules.negation import Negator
 from labeler.rules.phrases import expand
 from labeler.rules.vocabulary import Vocabulary
+
+_MOST_LEXEMES = 300_000
+_MOST_STRETCHES = 300_000
+_MOST_LOCATED = 30_000
+_LONGEST_STRETCH = 100
+_STRETCH = re.compile(r"\S+")
 
 
 class Item(NamedTuple):
@@ -31,6 +40,10 @@ class Item(NamedTuple):
     label: str
     start: int
     end: int
+
+
+# a NamedTuple's own constructor takes four times as long
+_new_item = tuple.__new__
 
 
 class Phrasebook:
@@ -45,22 +58,92 @@ class Phrasebook:
         self.longest = max(map(len, self.phrases), default=0)
         self.bonds = frozenset(first + second for phrase in self.phrases for first, second in pairwise(phrase))
 
-    def match(self, words: str, at: int = 0) -> list[Item]:
-        """Every phrase that occurs in ``words``, by where they start and then by where they end; ``at`` is added."""
+    def match(self, words: str) -> list[Item]:
+        """Every phrase that occurs in ``words``, by where they start and then by where they end."""
         count = len(words)
         phrases = self.phrases
         return [
-            Item(kind, label, at + start, at + end)
+            _new_item(Item, (kind, label, start, end))
             for start in range(count)
             for end in range(start + 1, min(start + self.longest, count) + 1)
             for kind, label in phrases.get(words[start:end], ())
         ]
 
 
+# from, to, and the character of the canonical word
+_Token = tuple[int, int, str]
+
+
+class Tokenizer:
+    """spaCy's tokenizer, asked once for every stretch of text between white space.
+
+    It tokenizes each stretch by itself, so the tokens of a text are those of its stretches. A look-up here takes a
+    tenth of what spaCy takes to make a Doc of known words.
+    """
+
+    def __init__(self, vocabulary: Vocabulary, nlp: Language) -> None:
+        self._vocabulary = vocabulary
+        self._nlp = nlp
+        self._known = _Known(self)
+        self._located: dict[str, list[_Token]] = {}
+
+    def characters(self, text: str) -> str:
+        """The characters of the canonical words of ``text``; fillers have none."""
+        return "".join(map(self._known.__getitem__, text.split()))
+
+    def tokens(self, text: str) -> list[_Token]:
+        """The tokens of ``text``."""
+        found = []
+        for stretch in _STRETCH.finditer(text):
+            at = stretch.start()
+            found += [(at + start, at + end, character) for start, end, character in self._locate(stretch[0])]
+        return found
+
+    def _locate(self, stretch: str) -> list[_Token]:
+        tokens = self._located.get(stretch)
+        if tokens is None:
+            character = self._vocabulary.character
+            tokens = [(token.idx, token.idx + len(token), character(token.norm_)) for token in self._doc(stretch)]
+            if len(stretch) <= _LONGEST_STRETCH:
+                if len(self._located) >= _MOST_LOCATED:
+                    self._located.clear()
+                self._located[stretch] = tokens
+        return tokens
+
+    def learn(self, stretch: str) -> str:
+        """The characters of a stretch without white space."""
+        return "".join([self._vocabulary.character(token.norm_) for token in self._doc(stretch)])
+
+    def _doc(self, stretch: str) -> Doc:
+        if len(self._nlp.vocab) > _MOST_LEXEMES:
+            self._nlp = _canonical(_blank_english(), self._vocabulary)
+        return self._nlp.tokenizer(stretch)
+
+
+class _Known(dict[str, str]):
+    """The characters of stretches of text seen before."""
+
+    def __init__(self, tokenizer: Tokenizer) -> None:
+        self._tokenizer = tokenizer
+
+    def __missing__(self, stretch: str) -> str:
+        if stretch[-1] == "," and stretch[-2:-1] not in ("", ","):
+            # what spaCy does first with it; the word before is often known already, the two together seldom
+            characters = self[stretch[:-1]] + self[","]
+        else:
+            characters = self._tokenizer.learn(stretch)
+        if len(stretch) <= _LONGEST_STRETCH:
+            if len(self) >= _MOST_STRETCHES:
+                self.clear()
+            self[stretch] = characters
+        return characters
+
+
 @dataclass(frozen=True)
 class Grammar:
     """All that is needed to read a sentence."""
 
+    tokenizer: Tokenizer
     vocabulary: Vocabulary
     phrasebook: Phrasebook
     negator: Negator
@@ -81,7 +164,8 @@ def compile_grammar(
         ("subject", "", _expand_all(subjects)),
     ]
     negation = {kind: _expand_all(getattr(cues.negation, kind)) for kind in Negation.model_fields}
-    split = _split({phrase for *_, phrases in groups for phrase in phrases}.union(*negation.values()))
+    nlp = _blank_english()
+    split = _split(nlp, {phrase for *_, phrases in groups for phrase in phrases}.union(*negation.values()))
     vocabulary = Vocabulary(
         {word for pieces in split.values() for word in pieces}, cues.forms, cues.fillers, cues.assertive
     )
@@ -101,25 +185,27 @@ def compile_grammar(
     termset = {kind: dense(phrases) for kind, phrases in negation.items()}
     termset["pseudo"] = sorted({*termset["pseudo"], *_hidden_negations(dense_groups, termset)})
     dense_groups += [(f"neg_{kind}", "", phrases) for kind, phrases in termset.items()]
-    return Grammar(vocabulary, Phrasebook(dense_groups), Negator(termset, vocabulary.word_of))
+    tokenizer = Tokenizer(vocabulary, _canonical(nlp, vocabulary))
+    return Grammar(tokenizer, vocabulary, Phrasebook(dense_groups), Negator(_needed(termset), vocabulary.word_of))
 
 
-def canonical_nlp(vocabulary: Vocabulary) -> Language:
-    """A blank English pipeline whose tokens carry their canonical word as ``NORM``, and nothing else."""
-    return _blank_english(vocabulary.canonical)
-
-
-def _blank_english(norm: Callable[[str], str]) -> Language:
+def _blank_english() -> Language:
     """English with one lexical attribute: spaCy works out twenty for every new word, and none but this is read here."""
-    getters: Mapping[int, Callable[[str], str]] = {NORM: norm}
-    return spacy.blank("en", vocab=Vocab(lex_attr_getters=dict(getters)))
+    return spacy.blank("en", vocab=Vocab(lex_attr_getters={NORM: str.lower}))
 
 
-def _split(phrases: Iterable[str]) -> dict[str, list[str]]:
+def _canonical(nlp: Language, vocabulary: Vocabulary) -> Language:
+    """``nlp`` with the canonical words as the ``NORM`` of all words, known and new."""
+    nlp.vocab.lex_attr_getters = {NORM: vocabulary.canonical}  # type: ignore[attr-defined]  # not in spaCy's stubs
+    for lexeme in nlp.vocab:
+        lexeme.norm_ = vocabulary.canonical(lexeme.text)
+    return nlp
+
+
+def _split(nlp: Language, phrases: Iterable[str]) -> dict[str, list[str]]:
     """The tokens of every piece between spaces, as spaCy's tokenizer sees them."""
-    tokenizer = _blank_english(str.lower).tokenizer
     pieces = {piece for phrase in phrases for piece in phrase.split(" ")}
-    return {piece: [token.text.lower() for token in tokenizer(piece)] for piece in pieces}
+    return {piece: [token.text.lower() for token in nlp.tokenizer(piece)] for piece in pieces}
 
 
 def _phrase_groups(labels: dict[str, LabelPhrases], cues: CueLexicon) -> Iterator[tuple[str, str, list[str]]]:
@@ -154,11 +240,42 @@ _SCOPED = frozenset(
 def _hidden_negations(groups: list[tuple[str, str, list[str]]], termset: dict[str, list[str]]) -> set[str]:
     """Phrases of other groups that hold a negation ("cannot exclude"): negspacy must not take it for one."""
     negations = frozenset(termset["preceding"] + termset["following"])
-    first_words = frozenset(negation[0] for negation in negations)
+    first_words = {negation[0] for negation in negations}
     return {
         phrase
         for kind, _, phrases in groups
         if kind in _SCOPED
         for phrase in phrases
-        if not first_words.isdisjoint(phrase) and any(negation in phrase for negation in negations)
+        if not first_words.isdisjoint(phrase) and any(part in negations for _, part in _parts(phrase, first_words))
     }
+
+
+def _parts(phrase: str, first_words: AbstractSet[str]) -> Iterator[tuple[int, str]]:
+    """The parts of a phrase that begin with one of some words, and where they begin."""
+    for at, word in enumerate(phrase):
+        if word in first_words:
+            for end in range(at + 1, len(phrase) + 1):
+                yield at, phrase[at:end]
+
+
+def _needed(termset: dict[str, list[str]]) -> dict[str, list[str]]:
+    """The termset without the pseudo-negations that shorter ones stand for: about half, and negspacy loads it faster.
+
+    A pseudo-negation hides the negations and terminations that begin in it. Where one can begin, a shorter
+    pseudo-negation inside this one often hides it already.
+    """
+    hidden = {phrase[0] for kind in ("preceding", "following", "termination") for phrase in termset[kind]}
+    needed: set[str] = set()
+    first_words: set[str] = set()
+    for phrase in sorted(termset["pseudo"], key=len):
+        begins = {at for at, word in enumerate(phrase) if word in hidden}
+        covered = {
+            position
+            for at, part in _parts(phrase, first_words)
+            if part in needed
+            for position in range(at, at + len(part))
+        }
+        if not begins <= covered:
+            needed.add(phrase)
+            first_words.add(phrase[0])
+    return {**termset, "pseudo": sorted(needed)}

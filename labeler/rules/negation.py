@@ -1,8 +1,9 @@
 """negspacy decides what is negated; it is asked once per constellation.
 
 What negspacy makes of a sentence depends on the order of its negation cues, pseudo-negations, terminations, sentence
-starts and entities, and on no other word. So a sentence is laid out with all other words blanked, and a layout that
-was seen before is not asked again. The answer keeps the cues: negspacy gives a verdict without its evidence.
+starts and entities, and on no other word. So a sentence is laid out with all other words blanked and entities side by
+side made one, and a layout that was seen before is not asked again. The answer keeps the cues: negspacy gives a
+verdict without its evidence.
 """
 
 from __future__ import annotations
@@ -91,7 +92,7 @@ class Negator:
         return [self._word_of[character] for character in words]
 
     def _ask(self, words: str, entities: _Spans, starts: tuple[int, ...]) -> Answer:
-        begins = [index in starts for index in range(len(words))]
+        begins: list[bool | int | None] = [index in starts for index in range(len(words))]
         doc = Doc(self._words.vocab, words=self._spelled(words), sent_starts=begins)
         spans = [Span(doc, start, end) for start, end in entities]
         doc.spans["radloop"] = spans

@@ -7,7 +7,6 @@ scope rules see the sentence turn ("no pneumothorax, | small effusion", "no effu
 from __future__ import annotations
 
 from bisect import bisect_right
-from itertools import pairwise
 from operator import itemgetter
 from typing import NamedTuple
 
@@ -28,12 +27,16 @@ _NAMING = FINDINGS | {"structure", "normal"}
 _CUES = frozenset({"modal", "open", "doubt", "doubt_after", "affirm", "unmention", "unmention_after"})
 _ENDING = FINDINGS | {"ignore"}
 _TURNING = _ENDING | {"turn"}
+# what no segment matters to is read without them
+_SEGMENTED = _CUES | _NEGATION | {"structure", "unless", "either", "versus"}
 _ANATOMY = frozenset({"structure", "subject"})
 _IN_ORDER = itemgetter(2, 3, 0, 1)
 _THERE = rule_character("there")
 _ALTERNATIVES = rule_characters("or", "nor")
 _JOINS = rule_characters(",", "and", "with")
 _MOST_FRAGMENTS = 100_000
+# Item(...) itself takes four times as long, and there are four of them to a sentence
+_new_item = tuple.__new__
 
 
 class Sentence:
@@ -85,11 +88,14 @@ class Sentence:
 
 
 class Fragment(NamedTuple):
-    """What is found in a stretch of words that no phrase reaches out of, at its place in a sentence."""
+    """What is found in a stretch of words that no phrase reaches out of; positions are its own."""
 
     items: list[Item]
     negation: list[Item]
     kinds: frozenset[str]
+
+
+_NOTHING = Fragment([], [], frozenset())
 
 
 class Fragments:
@@ -97,52 +103,59 @@ class Fragments:
 
     def __init__(self, phrasebook: Phrasebook) -> None:
         self._phrasebook = phrasebook
-        self._known: dict[tuple[str, int], Fragment] = {}
+        self._known: dict[str, Fragment] = {}
 
-    def of(self, words: str) -> list[Fragment]:
-        """The fragments of ``words`` in order."""
+    def found(self, words: str) -> tuple[list[Item], list[Item], set[str]]:
+        """What is in ``words``: the items that stand, the negations, and the kinds of all of these."""
         bonds, known = self._phrasebook.bonds, self._known
-        cuts = [at for at, pair in enumerate(map("".join, pairwise(words)), 1) if pair not in bonds]
-        cuts.append(len(words))
-        fragments = []
+        items: list[Item] = []
+        negation: list[Item] = []
+        kinds: set[str] = set()
         begin = 0
-        for end in cuts:
-            key = (words[begin:end], begin)
-            fragments.append(known.get(key) or self._add(key))
+        for end in range(1, len(words) + 1):
+            if words[end - 1 : end + 1] in bonds:
+                continue
+            part = words[begin:end]
+            standing, negating, of_kinds = known.get(part) or self._add(part)
+            if of_kinds:
+                kinds |= of_kinds
+                if standing:
+                    items += _moved(standing, begin) if begin else standing
+                if negating:
+                    negation += _moved(negating, begin)
             begin = end
-        return fragments
+        return items, negation, kinds
 
-    def _add(self, key: tuple[str, int]) -> Fragment:
+    def _add(self, words: str) -> Fragment:
+        found = self._phrasebook.match(words)
+        fragment = _NOTHING
+        if found:
+            standing = _claim(found)
+            negation = [item for item in found if item[0] in _NEGATION]
+            fragment = Fragment(standing, negation, frozenset([item[0] for item in standing + negation]))
         if len(self._known) >= _MOST_FRAGMENTS:
             self._known.clear()
-        found = self._phrasebook.match(*key)
-        items = _claim(found)
-        negation = [item for item in found if item.kind in _NEGATION]
-        fragment = Fragment(items, negation, frozenset(item.kind for item in items))
-        self._known[key] = fragment
+        self._known[words] = fragment
         return fragment
 
 
 def read(grammar: Grammar, fragments: Fragments, reduced: str) -> Sentence | None:
     """The sentence with this reduced form, or None where there is nothing that a rule could look at."""
     words = reduced.replace(ASSERTIVE, "")
-    items: list[Item] = []
-    negation: list[Item] = []
-    kinds: set[str] = set()
-    for fragment in fragments.of(words):
-        found, negating, of_kinds = fragment
-        if found:
-            items += found
-            kinds |= of_kinds
-        if negating:
-            negation += negating
+    items, negation, kinds = fragments.found(words)
     if kinds.isdisjoint(_READ):
         return None
-    starts = [0] if kinds.isdisjoint(_TURNING) else [0, *_turns(grammar, words, reduced, items)]
+    starts = [0]
+    if not (kinds.isdisjoint(_TURNING) or kinds.isdisjoint(_SEGMENTED)):
+        starts += _turns(grammar, words, reduced, items)
     sentence = Sentence(words, items, kinds, starts)
     if negation:
         _negate(grammar, sentence, negation)
     return sentence
+
+
+def _moved(items: list[Item], by: int) -> list[Item]:
+    return [_new_item(Item, (kind, label, start + by, end + by)) for kind, label, start, end in items]
 
 
 def dense_places(reduced: str) -> list[int]:
@@ -154,21 +167,55 @@ def _negate(grammar: Grammar, sentence: Sentence, negation: list[Item]) -> None:
     """Lay the sentence out for negspacy, and take its answer back to the sentence's positions."""
     telling = {position for _, _, start, end in negation for position in range(start, end)}
     entities = [item for item in sentence.items if item[0] in _NEGATABLE]
-    kept = telling.union(sentence.starts)
-    for _, _, start, end in entities:
-        kept.add(start)
-        kept.add(end - 1)
-    positions = sorted(kept)
-    place = {position: index for index, position in enumerate(positions)}
+    positions, places = _stretches(sentence, telling, entities) or _laid_out(sentence, telling, entities)
     words = "".join([sentence.words[position] if position in telling else UNKNOWN for position in positions])
-    spans = tuple([(place[start], place[end - 1] + 1) for _, _, start, end in entities])
-    answer = grammar.negator.ask(words, spans, tuple([place[start] for start in sentence.starts]))
+    starts = tuple([positions.index(start) for start in sentence.starts])
+    spans = sorted(set(places))
+    answer = grammar.negator.ask(words, tuple(spans), starts)
     sentence.cued = sentence.cued or bool(answer.before or answer.after)
-    sentence.negated = {item for item, negated in zip(entities, answer.negated, strict=True) if negated}
+    negated = {span for span, verdict in zip(spans, answer.negated, strict=True) if verdict}
+    if negated:
+        sentence.negated = {item for item, place in zip(entities, places, strict=True) if place in negated}
     sentence.negations = [(positions[start], positions[end - 1] + 1) for start, end in answer.before]
     sentence.late_negations = [(positions[start], positions[end - 1] + 1) for start, end in answer.after]
     if answer.ends:
         sentence.starts = sorted({*sentence.starts, *(positions[start] for start in answer.ends)})
+
+
+# the positions of a sentence that a layout keeps, and where in the layout each entity is
+_Layout = tuple[list[int], list[tuple[int, int]]]
+
+
+def _stretches(sentence: Sentence, telling: set[int], entities: list[Item]) -> _Layout | None:
+    """The shortest layout: all entities between two marks (words of a negation, segment starts) in one place.
+
+    negspacy says the same of all of them, since it only asks on which side of a cue an entity is. None where an
+    entity reaches over a mark.
+    """
+    marks = sorted(telling.union(sentence.starts))
+    kept = set(marks)
+    first: list[int] = []
+    for _, _, start, end in entities:
+        index = bisect_right(marks, start)
+        if start in telling or (index < len(marks) and marks[index] < end):
+            return None
+        mark = marks[index - 1]
+        at = mark + 1 if mark in telling else mark
+        kept.add(at)
+        first.append(at)
+    positions = sorted(kept)
+    place = {position: index for index, position in enumerate(positions)}
+    return positions, [(place[at], place[at] + 1) for at in first]
+
+
+def _laid_out(sentence: Sentence, telling: set[int], entities: list[Item]) -> _Layout:
+    """The layout with every entity at its own place."""
+    kept = telling.union(sentence.starts)
+    for _, _, start, end in entities:
+        kept.update((start, end - 1))
+    positions = sorted(kept)
+    place = {position: index for index, position in enumerate(positions)}
+    return positions, [(place[start], place[end - 1] + 1) for _, _, start, end in entities]
 
 
 def _claim(items: list[Item]) -> list[Item]:
@@ -244,28 +291,19 @@ def _led_by_filler(reduced: str) -> frozenset[int]:
 
 def _turns(grammar: Grammar, words: str, reduced: str, items: list[Item]) -> list[int]:
     """Where a statement of its own begins after a finding was named: no negation or doubt crosses it."""
-    ends: set[int] = set()
-    turns: set[int] = set()
-    anatomy: set[int] = set()
-    predicated: set[int] = set()
-    for kind, _, start, end in items:
-        if kind in _ENDING:
-            ends.add(end)
-        elif kind == "turn":
-            turns.add(start)
-        elif kind in _ANATOMY:
-            anatomy.add(start)
-        elif kind in PREDICATES:
-            predicated.add(end)
     count = len(words)
+    ends = {item[3] for item in items if item[0] in _ENDING}
     first = min(ends, default=count)
-    cuts = {at for at in turns if 0 < at and (at >= first or words[at] == _THERE)}
-    cuts.update([at for at in anatomy if at >= first and (at in ends or at in predicated)])
-    if first < count:
-        last_or = _last_alternative(words)
-        assertive = grammar.vocabulary.assertive_characters
-        asserted = _led_by_filler(reduced) if ASSERTIVE in reduced else frozenset()
-        for at in range(max(first, last_or + 1), count):
+    turns = {item[2] for item in items if item[0] == "turn" and item[2] > 0}
+    cuts = {at for at in turns if at >= first or words[at] == _THERE}
+    if first == count:
+        return sorted(cuts)
+    stated = ends.union([item[3] for item in items if item[0] in PREDICATES])
+    cuts.update([item[2] for item in items if item[0] in _ANATOMY and item[2] >= first and item[2] in stated])
+    assertive = grammar.vocabulary.assertive_characters
+    asserted = _led_by_filler(reduced) if ASSERTIVE in reduced else frozenset()
+    if asserted or not assertive.isdisjoint(words):
+        for at in range(max(first, _last_alternative(words) + 1), count):
             if (words[at] in assertive or at in asserted) and (
                 words[at - 1] in _JOINS or (at in ends and words[at] not in _JOINS)
             ):

@@ -8,6 +8,7 @@ fast: most new sentences differ from a known one in a side, a size or a word tha
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
 
@@ -29,9 +30,8 @@ RULE_WORDS = (
 _FIRST = 0xF0000
 UNKNOWN = chr(_FIRST)
 ASSERTIVE = chr(_FIRST + 1)
-BETWEEN_SENTENCES = chr(_FIRST + 2)
-_RULE_CHARACTERS = {word: chr(_FIRST + 3 + index) for index, word in enumerate(RULE_WORDS)}
-_FIRST_OF_LEXICON = _FIRST + 3 + len(RULE_WORDS)
+_RULE_CHARACTERS = {word: chr(_FIRST + 2 + index) for index, word in enumerate(RULE_WORDS)}
+_FIRST_OF_LEXICON = _FIRST + 2 + len(RULE_WORDS)
 
 
 def rule_characters(*words: str) -> frozenset[str]:
@@ -52,7 +52,10 @@ class Vocabulary:
     ) -> None:
         self.forms = dict(forms)
         self.words = frozenset(words) | frozenset(forms.values()) | frozenset(fillers) | frozenset(assertive)
-        self._long_words = sorted(word for word in self.words if len(word) >= _SHORTEST_MISSPELT and word.isalpha())
+        self._long_words: defaultdict[str, list[str]] = defaultdict(list)
+        for word in sorted(self.words):
+            if len(word) >= _SHORTEST_MISSPELT and word.isalpha():
+                self._long_words[_outline(word)].append(word)
         self.canonical = lru_cache(maxsize=200_000)(self._canonical)
         self.fillers = frozenset(self.canonical(word) for word in fillers) | {MASK}
         self.assertive = frozenset(self.canonical(word) for word in assertive)
@@ -98,13 +101,12 @@ class Vocabulary:
         if len(word) < _SHORTEST_MISSPELT or not word.isalpha():
             return None
         from rapidfuzz.distance import OSA
-        from rapidfuzz.process import extract
 
         near = {
             candidate
             for spelling in (word, *_singulars(word))
-            for candidate, distance, _ in extract(spelling, self._long_words, scorer=OSA.distance, score_cutoff=1)
-            if distance == 1 and not _another_word(candidate, spelling)
+            for candidate in self._long_words.get(_outline(spelling), ())
+            if not _only_ending(candidate, spelling) and OSA.distance(spelling, candidate, score_cutoff=1) == 1
         }
         return near.pop() if len(near) == 1 else None
 
@@ -120,7 +122,11 @@ def _singulars(word: str) -> tuple[str, ...]:
     return tuple(endings)
 
 
-def _another_word(known: str, written: str) -> bool:
-    """Whether the two differ in meaning: by an ending ("enlarge", "enlarged"), or at the start ("hypo-", "hyper-")."""
-    short, long = sorted((known, written), key=len)
-    return long.startswith(short) or known[:2] != written[:2] or known[-2:] != written[-2:]
+def _outline(word: str) -> str:
+    """The start and the end of a word: if they differ, so does the meaning ("hypo-", "hyper-"; "-ed", "-ing")."""
+    return word[:2] + word[-2:]
+
+
+def _only_ending(known: str, written: str) -> bool:
+    """Whether one is the other with an ending ("enlarge", "enlarged"): another word, not a slip."""
+    return known.startswith(written) or written.startswith(known)
