@@ -1,12 +1,12 @@
 """Schemas: a label set with the lexicons that find it. Shipped ones by name, a researcher's own by file.
 
-    base: chexpert14.v1
-    name: ours.v1
-    labels:
-      Hiatal Hernia:
-        findings: [(hiatal|hiatus) hernia, large hernia]
-      Pneumothorax:
-        findings: [pneumo]          # besides the phrases of the lexicon
+base: chexpert14.v1
+name: ours.v1
+labels:
+  Hiatal Hernia:
+    findings: [(hiatal|hiatus) hernia, large hernia]
+  Pneumothorax:
+    findings: [pneumo]          # besides the phrases of the lexicon
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ def _resolve(file: SchemaFile, document: Document) -> RulesSchema:
     _check_names(file, document)
     phrases = {label: _merged(lexicon.labels.get(label, LabelPhrases()), own) for label, own in file.labels.items()}
     for label, found in phrases.items():
-        if label != file.no_finding and not (found.findings or found.structures or found.in_lung):
+        if label != file.no_finding and not (found.findings or found.structures or found.located):
             raise ConfigError(
                 "config.label", f"label {label!r} has no phrases", where=document.where("labels", label),
                 hint=f"give it findings here, or in {findings.name}",
@@ -112,4 +112,11 @@ def _lexicon_path(name: str, home: Path) -> Path:
 
 
 def _merged(shipped: LabelPhrases, own: LabelPhrases) -> LabelPhrases:
-    return LabelPhrases(**{key: [*getattr(shipped, key), *getattr(own, key)] for key in LabelPhrases.model_fields})
+    first, second = shipped.model_dump(), own.model_dump()
+    # lists of phrases add up; a yes of either is a yes
+    return LabelPhrases.model_validate(
+        {
+            key: value or second[key] if isinstance(value, bool) else [*value, *second[key]]
+            for key, value in first.items()
+        }
+    )

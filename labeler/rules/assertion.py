@@ -20,11 +20,17 @@ from typing import NamedTuple
 
 from corpora.labels import NEGATIVE, POSITIVE, UNCERTAIN, State
 from labeler.rules.grammar import Item
-from labeler.rules.sentence import FINDINGS, PREDICATES, Sentence
-from labeler.rules.vocabulary import rule_character
+from labeler.rules.sentence import CONTINUING, FINDINGS, PREDICATES, Sentence
+from labeler.rules.vocabulary import VERBS, rule_character, rule_characters
 
 _OPENINGS = frozenset({"open", "modal"})
 _HEDGES = _OPENINGS | {"doubt"}
+_EXPLAINING = frozenset({"modal", "affirm"})
+_EXPLAINED_WITHIN = 2
+# "the tip of the tube is not seen" says nothing of the tube
+_PARTS = frozenset({"subject"})
+_PART_OF = 2
+_LISTING = rule_characters("or", "and")
 _LINKS = frozenset({"either", "versus"})
 _COMMA, _OR, _AND, _SLASH = map(rule_character, (",", "or", "and", "/"))
 _WITH, _WITHOUT = map(rule_character, ("with", "without"))
@@ -49,7 +55,7 @@ def judge(sentence: Sentence, item: Item, *, near: bool = False) -> Verdict:
     return (
         _unmentioned(sentence, item, start, end)
         or _denied(sentence, item, start, near)
-        or _denied_after(sentence, item, end)
+        or _denied_after(sentence, item, end, near)
         or _opened(sentence, item, start)
         or _doubted(sentence, item, start)
         or _doubted_after(sentence, item, end)
@@ -62,7 +68,7 @@ def _unmentioned(sentence: Sentence, item: Item, start: int, end: int) -> Verdic
         gap = sentence.words[cue.end : item.start]
         if sentence.within(cue.end, item.start, "modal"):
             return None
-        if _COMMA not in gap or _OR in sentence.words[cue.end :]:
+        if _COMMA not in gap or not _LISTING.isdisjoint(sentence.words[cue.end :]):
             return Verdict(None, (_cue(cue),), "not reported")
     for cue in sentence.within(item.end, end, "unmention_after"):
         if _COMMA not in sentence.words[item.end : cue.start]:
@@ -83,14 +89,33 @@ def _denied(sentence: Sentence, item: Item, start: int, near: bool) -> Verdict |
         reach = slice(cue[1], hedge.start) if hedge.kind == "modal" else slice(hedge.start - 1, hedge.start)
         if (hedge.kind == "doubt" or _COMMA in sentence.words[reach]) and sentence.holds(cue[1], hedge.start, FINDINGS):
             return None
-    return Verdict(NEGATIVE, ((*cue, "negation"),), "denied")
+    changed = [word for word in sentence.of("change") if word.start == item.end]
+    if changed:
+        return Verdict(UNCERTAIN, ((*cue, "negation"), _cue(changed[0])), "only a change is denied")
+    return _excepted(sentence, item) or Verdict(NEGATIVE, ((*cue, "negation"),), "denied")
 
 
-def _denied_after(sentence: Sentence, item: Item, end: int) -> Verdict | None:
+def _excepted(sentence: Sentence, item: Item) -> Verdict | None:
+    """As in "no effusion other than a trace on the left": there is one, and it has no other name there."""
+    begin, start = sentence.segment(item.start)
+    for cue in sentence.of("exception"):
+        rest = sentence.segment(cue.start)[1]
+        alone = not sentence.holds(begin, item.start, FINDINGS) and not sentence.holds(item.end, rest, FINDINGS)
+        outside = any(word.label == item.label and word.start >= cue.end for word in sentence.of("unless"))
+        if cue.start == start and alone and not outside and cue.end < len(sentence.words):
+            return Verdict(POSITIVE, (_cue(cue),), "excepted")
+    return None
+
+
+def _denied_after(sentence: Sentence, item: Item, end: int, near: bool) -> Verdict | None:
     if item not in sentence.negated:
         return None
     for span in sentence.late_negations:
         if item.end <= span[0] < end and _joined(sentence, item.end, span[0]):
+            if near and sentence.holds(item.end, span[0], FINDINGS if item.kind in PREDICATES else _PARTS):
+                continue
+            if near and sentence.holds(max(0, item.start - _PART_OF), item.start, _PARTS):
+                continue
             return Verdict(NEGATIVE, ((*span, "negation"),), "denied after")
     return None
 
@@ -99,6 +124,9 @@ def _opened(sentence: Sentence, item: Item, start: int) -> Verdict | None:
     if _OPENINGS.isdisjoint(sentence.kinds):
         return None
     for cue in reversed(sentence.among(start, item.start, _OPENINGS)):
+        # ", with": what comes with what was left open is no part of it
+        if _COMMA + _WITH in sentence.words[cue.end : item.start]:
+            continue
         affirmed = sentence.within(cue.end, item.start, "affirm")
         if not any(sentence.holds(cue.end, affirm.start, FINDINGS) for affirm in affirmed):
             return Verdict(UNCERTAIN, (_cue(cue),), "left open")
@@ -110,6 +138,8 @@ def _doubted(sentence: Sentence, item: Item, start: int) -> Verdict | None:
     if not cues:
         return None
     cue = cues[-1]
+    if item.kind in PREDICATES and not VERBS.isdisjoint(sentence.words[cue.end : item.start]):
+        return None
     reached = sentence.among(cue.end, item.start, FINDINGS)
     if reached and not _tied(sentence, reached[0].end, item.start):
         return None
@@ -118,8 +148,30 @@ def _doubted(sentence: Sentence, item: Item, start: int) -> Verdict | None:
 
 def _doubted_after(sentence: Sentence, item: Item, end: int) -> Verdict | None:
     for cue in sentence.within(item.end, end, "doubt_after"):
-        if _joined(sentence, item.end, cue.start):
+        if not _looks_ahead(sentence, cue, end) and _joined(sentence, item.end, cue.start):
             return Verdict(UNCERTAIN, (_cue(cue),), "doubted after")
+    return _explained_away(sentence, item) if "artifact" in sentence.kinds else None
+
+
+def _looks_ahead(sentence: Sentence, cue: Item, end: int) -> bool:
+    """Whether a cue that could speak of what is before or behind it ("suspected") has a finding behind it."""
+    cues = sentence.within(cue.start, cue.end, "doubt") + sentence.within(cue.start, cue.end, "open")
+    if cue.end >= end or not any(other.start == cue.start and other.end == cue.end for other in cues):
+        return False
+    return sentence.holds(cue.end, end, FINDINGS) or sentence.words[cue.end] not in CONTINUING
+
+
+def _explained_away(sentence: Sentence, item: Item) -> Verdict | None:
+    """As in "density, which may be costochondral calcification": perhaps none; "represents an artifact": none."""
+    for artifact in sentence.of("artifact"):
+        if artifact.start < item.end or sentence.holds(item.end, artifact.end, FINDINGS):
+            continue
+        for cue in reversed(sentence.among(item.end, artifact.start, _EXPLAINING)):
+            if artifact.start - cue.end <= _EXPLAINED_WITHIN:
+                state: State = UNCERTAIN if cue.kind == "modal" else None
+                return Verdict(state, (_cue(cue), _cue(artifact)), "explained as something else")
+        if artifact.start > item.end and sentence.words[artifact.start - 1] in VERBS:
+            return Verdict(None, (_cue(artifact),), "explained as something else")
     return None
 
 

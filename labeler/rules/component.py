@@ -29,6 +29,8 @@ def create_radloop_labeler(nlp: Language, name: str, schema: str, sections: str)
         spans = []
         for mention in vector.mentions:
             span = doc.char_span(mention.start, mention.end, label=mention.label, alignment_mode="expand")
+            if span is None:
+                continue
             span._.radloop_state = mention.state
             span._.radloop_mention = mention
             spans.append(span)

@@ -41,6 +41,7 @@ _LIST_GAP = 7
 _VERSUS_GAP = 4
 _VERBS = rule_characters("is", "are", "was", "were", "there")
 _COMMA, _NOT = map(rule_character, (",", "not"))
+_PARTING = rule_characters(",", ":")
 
 
 def decide(grammar: Grammar, fragments: Fragments, reduced: str) -> list[Decision]:
@@ -51,12 +52,15 @@ def decide(grammar: Grammar, fragments: Fragments, reduced: str) -> list[Decisio
     kinds = sentence.kinds
     decisions = []
     if not kinds.isdisjoint(FINDINGS):
-        verdicts = _findings(sentence)
+        verdicts = _findings(sentence, grammar.near)
         if "either" in kinds or "versus" in kinds:
-            _weigh_alternatives(sentence, verdicts)
+            _weigh_alternatives(sentence, verdicts, grammar)
         decisions = [_decision(item, verdict) for item, verdict in verdicts.items()]
     if "structure" in kinds:
         decisions += _structures(sentence)
+    if "absent" in kinds:
+        denied = STRENGTH[NEGATIVE]
+        decisions += [_spanned(item, NEGATIVE, denied, (), "means its absence") for item in sentence.of("absent")]
     if "ignore" in kinds:
         decisions += [_spanned(item, None, 0, (), "not this label") for item in sentence.of("ignore")]
     if "other" in kinds:
@@ -78,13 +82,13 @@ def _placed(decision: Decision, places: Sequence[int]) -> Decision:
     return decision._replace(start=places[decision.start], end=places[decision.end - 1] + 1, cues=cues)
 
 
-def _findings(sentence: Sentence) -> dict[Item, Verdict]:
-    in_lung = bool(sentence.of("lung"))
+def _findings(sentence: Sentence, near: frozenset[str]) -> dict[Item, Verdict]:
+    placed = {place.label for place in sentence.of("place")}
     verdicts = {}
     for item in sentence.items:
-        if item.kind not in FINDINGS or (item.kind == "in_lung" and not in_lung):
+        if item.kind not in FINDINGS or (item.kind == "located" and item.label not in placed):
             continue
-        verdict = judge(sentence, item, near=item.label == "Support Devices")
+        verdict = judge(sentence, item, near=item.label in near)
         verdicts[item] = _outside_definition(sentence, item, verdict) or verdict
     return verdicts
 
@@ -94,12 +98,12 @@ def _outside_definition(sentence: Sentence, item: Item, verdict: Verdict) -> Ver
         return None
     start, end = sentence.segment(item.start)
     for word in sentence.of("unless"):
-        if word.label == item.label and start <= word.start < end and word not in sentence.negated:
+        if word.label == item.label and start <= word.start < end and judge(sentence, word).state == POSITIVE:
             return Verdict(None, ((word.start, word.end, "unless"),), "outside the label's definition")
     return None
 
 
-def _weigh_alternatives(sentence: Sentence, verdicts: dict[Item, Verdict]) -> None:
+def _weigh_alternatives(sentence: Sentence, verdicts: dict[Item, Verdict], grammar: Grammar) -> None:
     """Take back what is asserted of "A or B" and "A versus B": one of them is meant."""
     for item in verdicts:
         link = _weighed(sentence, item)
@@ -110,14 +114,21 @@ def _weigh_alternatives(sentence: Sentence, verdicts: dict[Item, Verdict]) -> No
         link = _choice(sentence, first, second)
         if link is None or _compared(sentence, first) or first.label == second.label:
             continue
-        chain = [first, second]
-        for earlier, later in zip(reversed(row[:index]), reversed(row[1 : index + 1]), strict=True):
-            if earlier.label == "Lung Opacity" or sentence.words[earlier.end : later.start] != _COMMA:
-                break
-            chain.append(earlier)
-        for item in chain:
-            if item in verdicts and verdicts[item].state == POSITIVE and item.label != "Support Devices":
+        if first.label in grammar.general and _COMMA in sentence.words[first.end : link.start]:
+            continue
+        for item in [*_listed(sentence, row[: index + 1], grammar.general), second]:
+            if item in verdicts and verdicts[item].state == POSITIVE and item.label not in grammar.near:
                 verdicts[item] = Verdict(UNCERTAIN, ((link.start, link.end, link.kind),), "one of several")
+
+
+def _listed(sentence: Sentence, row: list[Item], general: frozenset[str]) -> list[Item]:
+    """The last of ``row`` and those before it that only commas part; a general finding heads the list from outside."""
+    listed = [row[-1]]
+    for earlier in reversed(row[:-1]):
+        if earlier.label in general or sentence.words[earlier.end : listed[-1].start] != _COMMA:
+            break
+        listed.append(earlier)
+    return listed
 
 
 def _compared(sentence: Sentence, item: Item) -> bool:
@@ -130,8 +141,10 @@ def _weighed(sentence: Sentence, item: Item) -> Item | None:
     """The "versus" beside a finding, whatever stands on its other side."""
     start, end = sentence.segment(item.start)
     for link in sentence.within(start, end, "versus"):
-        gap = sentence.words[link.end : item.start] or sentence.words[item.end : link.start]
-        if len(gap) <= _VERSUS_GAP and _COMMA not in gap and (link.end <= item.start or item.end <= link.start):
+        begin, after = (link.end, item.start) if link.end <= item.start else (item.end, link.start)
+        gap = sentence.words[begin:after]
+        plain = len(gap) <= _VERSUS_GAP and _PARTING.isdisjoint(gap)
+        if begin <= after and plain and not sentence.holds(begin, after, FINDINGS):
             return link
     return None
 

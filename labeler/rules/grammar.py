@@ -89,14 +89,15 @@ class Tokenizer:
 
     def characters(self, text: str) -> str:
         """The characters of the canonical words of ``text``; fillers have none."""
-        return "".join(map(self._known.__getitem__, text.split()))
+        return "".join(map(self._known.__getitem__, map(_folded, text.split())))
 
     def tokens(self, text: str) -> list[_Token]:
         """The tokens of ``text``."""
         found = []
         for stretch in _STRETCH.finditer(text):
             at = stretch.start()
-            found += [(at + start, at + end, character) for start, end, character in self._locate(stretch[0])]
+            located = self._locate(_folded(stretch[0]))
+            found += [(at + start, at + end, character) for start, end, character in located]
         return found
 
     def _locate(self, stretch: str) -> list[_Token]:
@@ -118,6 +119,12 @@ class Tokenizer:
         if len(self._nlp.vocab) > _MOST_LEXEMES:
             self._nlp = _canonical(_blank_english(), self._vocabulary)
         return self._nlp.tokenizer(stretch)
+
+
+def _folded(stretch: str) -> str:
+    """In lower case: fewer words to know. A few capitals grow when lowered, and offsets must hold."""
+    lower = stretch.lower()
+    return lower if len(lower) == len(stretch) else stretch
 
 
 class _Known(dict[str, str]):
@@ -147,6 +154,8 @@ class Grammar:
     vocabulary: Vocabulary
     phrasebook: Phrasebook
     negator: Negator
+    general: frozenset[str]
+    near: frozenset[str]
 
 
 def compile_grammar(
@@ -186,7 +195,14 @@ def compile_grammar(
     termset["pseudo"] = sorted({*termset["pseudo"], *_hidden_negations(dense_groups, termset)})
     dense_groups += [(f"neg_{kind}", "", phrases) for kind, phrases in termset.items()]
     tokenizer = Tokenizer(vocabulary, _canonical(nlp, vocabulary))
-    return Grammar(tokenizer, vocabulary, Phrasebook(dense_groups), Negator(_needed(termset), vocabulary.word_of))
+    return Grammar(
+        tokenizer,
+        vocabulary,
+        Phrasebook(dense_groups),
+        Negator(_needed(termset), vocabulary.word_of),
+        frozenset(label for label, phrases in labels.items() if phrases.general),
+        frozenset(label for label, phrases in labels.items() if phrases.near),
+    )
 
 
 def _blank_english() -> Language:
@@ -214,7 +230,9 @@ def _phrase_groups(labels: dict[str, LabelPhrases], cues: CueLexicon) -> Iterato
         yield "finding", label, phrases.findings
         yield "weak", label, phrases.weak
         yield "structure", label, phrases.structures
-        yield "in_lung", label, phrases.in_lung
+        yield "absent", label, phrases.absent
+        yield "located", label, phrases.located
+        yield "place", label, phrases.places
         yield "ignore", label, phrases.ignore
         yield "unless", label, phrases.unless
     for kind in ("modal", "open", "doubt", "doubt_after", "affirm", "unmention", "unmention_after", "no_change"):
@@ -224,8 +242,10 @@ def _phrase_groups(labels: dict[str, LabelPhrases], cues: CueLexicon) -> Iterato
     yield "either", "", cues.either
     yield "versus", "", cues.versus
     yield "turn", "", cues.turns
-    yield "lung", "", cues.lung_words
-    yield "alternative", "", cues.alternatives
+    yield "exception", "", cues.exceptions
+    yield "change", "", cues.change
+    yield "alternative", "", [*cues.alternatives, *cues.artifacts]
+    yield "artifact", "", cues.artifacts
 
 
 def _expand_all(phrases: Iterable[str]) -> list[str]:
@@ -233,7 +253,19 @@ def _expand_all(phrases: Iterable[str]) -> list[str]:
 
 
 _SCOPED = frozenset(
-    {"modal", "open", "doubt", "doubt_after", "unmention", "unmention_after", "no_change", "unchanged", "borderline"}
+    {
+        "modal",
+        "open",
+        "doubt",
+        "doubt_after",
+        "unmention",
+        "unmention_after",
+        "no_change",
+        "unchanged",
+        "borderline",
+        "normal",
+        "absent",
+    }
 )
 
 

@@ -20,7 +20,7 @@ def _valid_phrase(phrase: str) -> str:
 
 
 Phrase = Annotated[str, AfterValidator(_valid_phrase)]
-Phrases = Annotated[list[Phrase], Field(default_factory=list)]
+Phrases = list[Phrase]
 
 
 class _Strict(BaseModel):
@@ -30,12 +30,29 @@ class _Strict(BaseModel):
 class LabelPhrases(_Strict):
     """What one label is called."""
 
-    findings: Phrases = Field(description="Naming one asserts the label, unless it is denied or hedged.")
-    weak: Phrases = Field(description="Naming one leaves the label open, unless something stronger is said elsewhere.")
-    structures: Phrases = Field(description="Anatomy whose state is said by a predicate of the cue lexicon.")
-    in_lung: Phrases = Field(description="Findings only in a sentence that also names a part of the lung.")
-    ignore: Phrases = Field(description="Longer phrases that hold a finding's words and are no mention of it.")
-    unless: Phrases = Field(description="Words that, in the same clause, take an asserted finding out of the label.")
+    findings: Phrases = Field(
+        default_factory=list, description="Naming one asserts the label, unless it is denied or hedged."
+    )
+    weak: Phrases = Field(
+        default_factory=list,
+        description="Naming one leaves the label open, unless something stronger is said elsewhere.",
+    )
+    structures: Phrases = Field(
+        default_factory=list, description="Anatomy whose state is said by a predicate of the cue lexicon."
+    )
+    absent: Phrases = Field(default_factory=list, description="Naming one denies the label.")
+    located: Phrases = Field(
+        default_factory=list, description="Findings only in a sentence that also names one of the places."
+    )
+    places: Phrases = Field(default_factory=list, description="The places for located.")
+    ignore: Phrases = Field(
+        default_factory=list, description="Longer phrases that hold a finding's words and are no mention of it."
+    )
+    general: bool = Field(default=False, description="Whether findings listed after it explain it: it stays asserted.")
+    near: bool = Field(default=False, description="Whether only a negation right before it denies it.")
+    unless: Phrases = Field(
+        default_factory=list, description="Words that, in the same clause, take an asserted finding out of the label."
+    )
 
 
 class FindingLexicon(_Strict):
@@ -43,27 +60,35 @@ class FindingLexicon(_Strict):
 
     language: str = Field(description="Language of the phrases, as an ISO 639-1 code.")
     labels: dict[str, LabelPhrases] = Field(description="Phrases by label.")
-    other_findings: Phrases = Field(description="Findings that are no label and stand in the way of No Finding.")
-    normal_statements: Phrases = Field(description="Words that show that a film was read and found normal.")
-    subjects: Phrases = Field(description="Anatomy that is no label's structure and has predicates of its own.")
+    other_findings: Phrases = Field(
+        default_factory=list, description="Findings that are no label and stand in the way of No Finding."
+    )
+    normal_statements: Phrases = Field(
+        default_factory=list, description="Words that show that a film was read and found normal."
+    )
+    subjects: Phrases = Field(
+        default_factory=list, description="Anatomy that is no label's structure and has predicates of its own."
+    )
 
 
 class Negation(_Strict):
     """A negspacy termset."""
 
-    preceding: Phrases = Field(description="Negations before what they deny.")
-    following: Phrases = Field(description="Negations after what they deny.")
-    pseudo: Phrases = Field(description="Phrases that hold a negation word and deny nothing.")
-    termination: Phrases = Field(description="Words where the reach of a negation ends.")
+    preceding: Phrases = Field(default_factory=list, description="Negations before what they deny.")
+    following: Phrases = Field(default_factory=list, description="Negations after what they deny.")
+    pseudo: Phrases = Field(default_factory=list, description="Phrases that hold a negation word and deny nothing.")
+    termination: Phrases = Field(default_factory=list, description="Words where the reach of a negation ends.")
 
 
 class Predicates(_Strict):
     """What is said of a structure."""
 
-    normal: Phrases = Field(description="The structure is normal: label negative.")
-    abnormal: Phrases = Field(description="The structure is abnormal: label positive.")
-    borderline: Phrases = Field(description="Between the two: label uncertain.")
-    unchanged: Phrases = Field(description="Only compared with before: label uncertain, unless its state is said.")
+    normal: Phrases = Field(default_factory=list, description="The structure is normal: label negative.")
+    abnormal: Phrases = Field(default_factory=list, description="The structure is abnormal: label positive.")
+    borderline: Phrases = Field(default_factory=list, description="Between the two: label uncertain.")
+    unchanged: Phrases = Field(
+        default_factory=list, description="Only compared with before: label uncertain, unless its state is said."
+    )
 
 
 class CueLexicon(_Strict):
@@ -71,20 +96,46 @@ class CueLexicon(_Strict):
 
     language: str = Field(description="Language of the phrases, as an ISO 639-1 code.")
     negation: Negation = Field(description="A negspacy termset.")
-    modal: Phrases = Field(description="As open, and reports what follows even after advice or a condition.")
-    open: Phrases = Field(description="Before findings: all that are listed after it are left open.")
-    doubt: Phrases = Field(description="Before a finding: it, and what is tied to it by 'or', is left open.")
-    doubt_after: Phrases = Field(description="After a finding: it is left open.")
-    affirm: Phrases = Field(description="Asserts what follows; ends a doubt about something before.")
-    unmention: Phrases = Field(description="Before a finding that is talked about and not reported.")
-    unmention_after: Phrases = Field(description="After a finding that is talked about and not reported.")
-    no_change: Phrases = Field(description="Holds a negation word, says only that something is as before.")
-    alternatives: Phrases = Field(description="What a finding is weighed against that is no label.")
+    modal: Phrases = Field(
+        default_factory=list, description="As open, and reports what follows even after advice or a condition."
+    )
+    open: Phrases = Field(
+        default_factory=list, description="Before findings: all that are listed after it are left open."
+    )
+    doubt: Phrases = Field(
+        default_factory=list, description="Before a finding: it, and what is tied to it by 'or', is left open."
+    )
+    doubt_after: Phrases = Field(default_factory=list, description="After a finding: it is left open.")
+    affirm: Phrases = Field(
+        default_factory=list, description="Asserts what follows; ends a doubt about something before."
+    )
+    unmention: Phrases = Field(
+        default_factory=list, description="Before a finding that is talked about and not reported."
+    )
+    unmention_after: Phrases = Field(
+        default_factory=list, description="After a finding that is talked about and not reported."
+    )
+    change: Phrases = Field(default_factory=list, description="Right after a denied finding: only a change is denied.")
+    exceptions: Phrases = Field(
+        default_factory=list, description="After a denied finding: it is denied everywhere but here."
+    )
+    no_change: Phrases = Field(
+        default_factory=list, description="Holds a negation word, says only that something is as before."
+    )
+    artifacts: Phrases = Field(default_factory=list, description="What turns a finding into none.")
+    alternatives: Phrases = Field(
+        default_factory=list, description="What a finding is weighed against that is no label."
+    )
     predicates: Predicates = Field(description="What is said of a structure.")
-    either: Phrases = Field(alias="or", description="Words between two findings of which one is meant.")
-    versus: Phrases = Field(description="Words between two findings that are weighed against each other.")
-    assertive: Phrases = Field(description="Words that begin a new statement after a comma, 'and' or 'with'.")
-    turns: Phrases = Field(description="Joins that a negation does not cross.")
-    lung_words: Phrases = Field(description="Parts of the lung, for findings that need one.")
-    fillers: Phrases = Field(description="Words that may stand anywhere inside a phrase.")
+    either: Phrases = Field(
+        default_factory=list, alias="or", description="Words between two findings of which one is meant."
+    )
+    versus: Phrases = Field(
+        default_factory=list, description="Words between two findings that are weighed against each other."
+    )
+    assertive: Phrases = Field(
+        default_factory=list, description="Words that begin a new statement after a comma, 'and' or 'with'."
+    )
+    turns: Phrases = Field(default_factory=list, description="Joins that a negation does not cross.")
+    fillers: Phrases = Field(default_factory=list, description="Words that may stand anywhere inside a phrase.")
     forms: dict[str, str] = Field(default_factory=dict, description="Spelling -> canonical word.")

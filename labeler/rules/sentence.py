@@ -11,20 +11,20 @@ from operator import itemgetter
 from typing import NamedTuple
 
 from labeler.rules.grammar import Grammar, Item, Phrasebook
-from labeler.rules.vocabulary import ASSERTIVE, UNKNOWN, rule_character, rule_characters
+from labeler.rules.vocabulary import ASSERTIVE, UNKNOWN, VERBS, rule_character, rule_characters
 
-FINDINGS = frozenset({"finding", "weak", "in_lung"})
+FINDINGS = frozenset({"finding", "weak", "located"})
 PREDICATES = frozenset({"normal", "abnormal", "borderline", "unchanged"})
 # kinds that claim their words: of two that overlap, only the longer is there
 _CLAIMING = FINDINGS | PREDICATES | {
-    "structure", "subject", "modal", "open", "doubt", "doubt_after", "affirm", "unmention", "unmention_after",
+    "absent", "structure", "subject", "modal", "open", "doubt", "doubt_after", "affirm", "unmention", "unmention_after",
     "no_change", "either", "versus", "turn",
 }  # fmt: skip
 _NEGATABLE = FINDINGS | {"normal", "abnormal", "borderline", "other", "unless"}
 _NEGATION = frozenset({"neg_preceding", "neg_following", "neg_pseudo", "neg_termination"})
-_READ = FINDINGS | {"structure", "other", "fine", "ignore"}
-_NAMING = FINDINGS | {"structure", "normal"}
-_CUES = frozenset({"modal", "open", "doubt", "doubt_after", "affirm", "unmention", "unmention_after"})
+_READ = FINDINGS | {"absent", "structure", "other", "fine", "ignore"}
+_NAMING = FINDINGS | {"absent", "structure", "normal"}
+_CUES = frozenset({"modal", "open", "doubt", "doubt_after", "affirm", "unmention", "unmention_after", "artifact"})
 _ENDING = FINDINGS | {"ignore"}
 _TURNING = _ENDING | {"turn"}
 # what no segment matters to is read without them
@@ -34,6 +34,15 @@ _IN_ORDER = itemgetter(2, 3, 0, 1)
 _THERE = rule_character("there")
 _ALTERNATIVES = rule_characters("or", "nor")
 _JOINS = rule_characters(",", "and", "with")
+_NOTED = rule_characters(
+    "seen", "identified", "noted", "demonstrated", "visualized", "evident", "present", "appreciated"
+)
+#: Words behind which a statement goes on.
+CONTINUING = rule_characters(
+    ",", "and", "or", "in", "within", "on", "at", "with", "of", "to", "but", "which", "that", "as"
+)
+_AND = rule_character("and")
+_REACHING = frozenset({"unmention", "open", "modal", "doubt"})
 _MOST_FRAGMENTS = 100_000
 # Item(...) itself takes four times as long, and there are four of them to a sentence
 _new_item = tuple.__new__
@@ -145,13 +154,24 @@ def read(grammar: Grammar, fragments: Fragments, reduced: str) -> Sentence | Non
     items, negation, kinds = fragments.found(words)
     if kinds.isdisjoint(_READ):
         return None
+    if "finding" in kinds and any(_across(words, item) for item in items):
+        items = _claim([item for item in grammar.phrasebook.match(words) if not _across(words, item)])
+        kinds = {item[0] for item in items + negation}
     starts = [0]
     if not (kinds.isdisjoint(_TURNING) or kinds.isdisjoint(_SEGMENTED)):
-        starts += _turns(grammar, words, reduced, items)
+        starts += _turns(grammar, words, reduced, items, negation)
     sentence = Sentence(words, items, kinds, starts)
     if negation:
         _negate(grammar, sentence, negation)
     return sentence
+
+
+def _across(words: str, item: Item) -> bool:
+    """Whether a finding's words belong to two statements: "the heart is enlarged mediastinum is normal"."""
+    kind, _, start, end = item
+    if kind != "finding" or start == 0 or end >= len(words) or end - start < 2:
+        return False
+    return words[start - 1] in VERBS and words[end] in VERBS
 
 
 def _moved(items: list[Item], by: int) -> list[Item]:
@@ -289,26 +309,52 @@ def _led_by_filler(reduced: str) -> frozenset[int]:
     return frozenset(index for index, place in enumerate(places) if place and reduced[place - 1] == ASSERTIVE)
 
 
-def _turns(grammar: Grammar, words: str, reduced: str, items: list[Item]) -> list[int]:
+def _turns(grammar: Grammar, words: str, reduced: str, items: list[Item], negation: list[Item]) -> list[int]:
     """Where a statement of its own begins after a finding was named: no negation or doubt crosses it."""
     count = len(words)
     ends = {item[3] for item in items if item[0] in _ENDING}
     first = min(ends, default=count)
-    turns = {item[2] for item in items if item[0] == "turn" and item[2] > 0}
-    cuts = {at for at in turns if at >= first or words[at] == _THERE}
+    reached = min((item[3] for item in items if item[0] in _REACHING), default=count)
+    late = {item[2] for item in negation if item[0] == "neg_following"}
+    turns = {item[2] for item in items if item[0] == "turn" and item[2] > 0}.difference(late)
+    cuts = {at for at in turns if at >= min(first, reached) or words[at] == _THERE}
     if first == count:
         return sorted(cuts)
-    stated = ends.union([item[3] for item in items if item[0] in PREDICATES])
-    cuts.update([item[2] for item in items if item[0] in _ANATOMY and item[2] >= first and item[2] in stated])
+    cuts.update(_run_on(words, items, ends, first))
     assertive = grammar.vocabulary.assertive_characters
     asserted = _led_by_filler(reduced) if ASSERTIVE in reduced else frozenset()
     if asserted or not assertive.isdisjoint(words):
+        last_finding = _last_finding(items)
+        unmentioned = min((item[3] for item in items if item[0] == "unmention"), default=count)
         for at in range(max(first, _last_alternative(words) + 1), count):
-            if (words[at] in assertive or at in asserted) and (
-                words[at - 1] in _JOINS or (at in ends and words[at] not in _JOINS)
-            ):
-                cuts.add(at)
+            if words[at] in assertive or at in asserted:
+                listed = words[at - 1] == _AND and unmentioned <= at
+                if (words[at - 1] in _JOINS and not listed) or (
+                    at in ends and at <= last_finding and words[at] not in _JOINS
+                ):
+                    cuts.add(at)
     return sorted(cuts)
+
+
+def _run_on(words: str, items: list[Item], ends: set[int], first: int) -> list[int]:
+    """Where dictation without full stops goes on with another subject ("is normal | lungs"), or after "is seen"."""
+    anatomy = {item[3] for item in items if item[0] in _ANATOMY}
+    stated = ends.union(
+        item[3]
+        for item in items
+        if item[0] in PREDICATES and item[2] and (words[item[2] - 1] in VERBS or item[2] in anatomy)
+    )
+    cuts = [item[2] for item in items if item[0] in _ANATOMY and item[2] >= first and item[2] in stated]
+    if not _NOTED.isdisjoint(words):
+        for at in range(max(first, 2), _last_finding(items) + 1):
+            if words[at - 1] in _NOTED and words[at - 2] in VERBS and words[at] not in CONTINUING:
+                cuts.append(at)
+    return cuts
+
+
+def _last_finding(items: list[Item]) -> int:
+    """Where the last finding begins, or what looks like one."""
+    return max((item[2] for item in items if item[0] in _ENDING), default=0)
 
 
 def _last_alternative(words: str) -> int:

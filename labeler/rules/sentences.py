@@ -33,6 +33,7 @@ _SURE = re.compile(
 # sentence
 _DOUBTFUL = re.compile("[.!?)\\t-\\r\\x1c-\\x1f\\x85\\xa0\\u1680\\u2000-\\u200a\\u2028\\u2029\\u202f\\u205f\\u3000]")
 _LETTERS = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz")
+_ANSWER = re.compile(r"(?:No|NO|Yes|YES)\b")
 _LEADING = re.compile(r"[\s\-*•·.]*(?:\(?\d{1,2}[.)](?=\s|[A-Z]))?[\s\-*•·]*")
 _NEW_LINE_STARTS = re.compile(r"\s*(?:$|[-*•·]|\(?\d{1,2}[.)]\s|[A-Z][A-Za-z/&, ]{0,40}:|\n)")
 _ABBREVIATED = re.compile(rf"\b(?:{'|'.join(re.escape(a) for a in _ABBREVIATIONS)}|[A-Z])$", re.IGNORECASE)
@@ -100,8 +101,8 @@ def _inside(text: str, at: int, after: int, begin: int, end: int) -> bool:
             following = text[after : after + 3].lstrip()
             return not (following[:1].isupper() and head[-1:].isupper() and len(head.split()[-1]) > 1)
         return head.strip().isdigit() and text[begin:at].strip().isdigit()
-    following = text[after : min(end, after + 3)].lstrip()
-    return text[at] == "?" and following[:1].islower()
+    following = text[after : min(end, after + 5)].lstrip()
+    return text[at] == "?" and (following[:1].islower() or bool(_ANSWER.match(following)))
 
 
 def _width(text: str, start: int, end: int) -> int:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from labeler.rules.grammar import Item
 from labeler.rules.sentence import FINDINGS, PREDICATES, Sentence
-from labeler.rules.vocabulary import UNKNOWN, rule_character, rule_characters
+from labeler.rules.vocabulary import UNKNOWN, VERBS, rule_character, rule_characters
 
 _ANATOMY = frozenset({"structure", "subject"})
 _NAMED = _ANATOMY | FINDINGS
@@ -17,20 +17,29 @@ _STEPS = PREDICATES | _NAMED
 _LISTING = rule_characters(
     ",", "and", "of", "in", "or", "/", "with", "is", "are", "appearance", "size", "contour", "both"
 ) | {UNKNOWN}
-_VERBS = rule_characters("is", "are", "was", "were", "appear", "appears", "remain", "remains", ":")
 _PARTING = rule_characters(",", "and", "with", "but")
 _COMMA, _AND, _COLON = map(rule_character, (",", "and", ":"))
+_VERBAL = VERBS | {_COLON}
 _FARTHEST = 3
 
 
 def predicates_of(sentence: Sentence, structure: Item) -> list[Item]:
     """The predicates that speak of ``structure``, in order; empty where nothing is said of it."""
-    start, end = sentence.segment(structure.start)
+    start, _ = sentence.segment(structure.start)
     before = _attributes(sentence, structure.start, start)
-    after = _said_after(sentence, structure, end, bool(before))
+    if before and _said_of_another(sentence, before[0], structure):
+        before = []
+    after = _said_after(sentence, structure, bool(before))
     if before or after:
         return before + after
-    return _shared(sentence, structure, start)
+    return _shared(sentence, structure)
+
+
+def _said_of_another(sentence: Sentence, before: Item, structure: Item) -> bool:
+    """As in "the lungs are clear heart is enlarged": no full stop, but a verb on both sides."""
+    words = sentence.words
+    verb_before = before.start > 0 and words[before.start - 1] in VERBS
+    return verb_before and structure.end < len(words) and words[structure.end] in VERBS
 
 
 def _attributes(sentence: Sentence, position: int, start: int) -> list[Item]:
@@ -39,7 +48,7 @@ def _attributes(sentence: Sentence, position: int, start: int) -> list[Item]:
     at = position
     for item in reversed(sentence.among(start, position, PREDICATES)):
         gap = sentence.words[item.end : at]
-        if len(gap) > _FARTHEST or not _VERBS.isdisjoint(gap) or _COMMA in gap or (_AND in gap and not found):
+        if len(gap) > _FARTHEST or not _VERBAL.isdisjoint(gap) or _COMMA in gap or (_AND in gap and not found):
             break
         if sentence.holds(item.end, at, _NAMED):
             break
@@ -48,11 +57,12 @@ def _attributes(sentence: Sentence, position: int, start: int) -> list[Item]:
     return found
 
 
-def _said_after(sentence: Sentence, structure: Item, end: int, described: bool) -> list[Item]:
+def _said_after(sentence: Sentence, structure: Item, described: bool) -> list[Item]:
+    """The predicates behind ``structure`` up to the next thing that has a name; "but" and "though" are no end."""
     found: list[Item] = []
     at = structure.end
     for item in sentence.items:
-        if item.kind not in _STEPS or item.start < structure.end or item.end > end:
+        if item.kind not in _STEPS or item.start < structure.end:
             continue
         colon = _COLON in sentence.words[at : item.start]
         if item.kind in PREDICATES:
@@ -67,6 +77,8 @@ def _without_attributes(sentence: Sentence, found: list[Item], following: Item, 
     """What is left of ``found`` when the adjectives of the ``following`` noun are taken away."""
     at = following.start
     while found and (found[-1].end == at or (at != following.start and sentence.words[found[-1].end : at] == _AND)):
+        if not described and sentence.words[found[-1].start - 1] in VERBS:
+            break
         if len(found) == 1 and following.kind not in FINDINGS and not described and not _parted(sentence, found[0]):
             break
         at = found.pop().start
@@ -78,14 +90,12 @@ def _parted(sentence: Sentence, predicate: Item) -> bool:
     return predicate.start > 0 and sentence.words[predicate.start - 1] in _PARTING
 
 
-def _shared(sentence: Sentence, structure: Item, start: int) -> list[Item]:
+def _shared(sentence: Sentence, structure: Item) -> list[Item]:
     """The attribute of a list that ``structure`` is a later member of: "normal heart size and mediastinal contour"."""
     at = structure.start
-    steps = [item for item in sentence.items if item.kind in _STEPS and start <= item.start and item.end <= at]
+    steps = [item for item in sentence.items if item.kind in _STEPS and item.end <= at]
     for item in reversed(steps):
         if not _LISTING.issuperset(sentence.words[item.end : at]):
-            return []
-        if item.kind in FINDINGS:
             return []
         if item.kind in PREDICATES:
             return [item]

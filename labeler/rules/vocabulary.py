@@ -24,7 +24,9 @@ _SHORTEST_MISSPELT = 9
 #: can look for it in the sentence's characters; any other word is told apart only by the phrases that hold it.
 RULE_WORDS = (
     ",", ":", "/", "and", "or", "nor", "with", "without", "but", "not", "there", "is", "are", "was", "were", "appear",
-    "appears", "remain", "remains", "of", "in", "both", "appearance", "size", "contour",
+    "appears", "remain", "remains", "of", "in", "both", "appearance", "size", "contour", "within", "on", "at", "to",
+    "which", "that", "as", "seen", "identified", "noted", "demonstrated", "visualized", "evident", "present",
+    "appreciated",
 )  # fmt: skip
 # a private-use plane: no character of a report is taken for a word
 _FIRST = 0xF0000
@@ -39,6 +41,12 @@ def rule_characters(*words: str) -> frozenset[str]:
     return frozenset(_RULE_CHARACTERS[word] for word in words)
 
 
+#: Verbs that join what is said to what it is said of.
+VERBS = frozenset(
+    _RULE_CHARACTERS[word] for word in ("is", "are", "was", "were", "appear", "appears", "remain", "remains")
+)
+
+
 def rule_character(word: str) -> str:
     """The character of one of the ``RULE_WORDS``. Raises ``KeyError`` for any other word."""
     return _RULE_CHARACTERS[word]
@@ -51,7 +59,7 @@ class Vocabulary:
         self, words: Iterable[str], forms: Mapping[str, str], fillers: Iterable[str], assertive: Iterable[str]
     ) -> None:
         self.forms = dict(forms)
-        self.words = frozenset(words) | frozenset(forms.values()) | frozenset(fillers) | frozenset(assertive)
+        self.words = frozenset(words).union(RULE_WORDS, forms.values(), fillers, assertive)
         self._long_words: defaultdict[str, list[str]] = defaultdict(list)
         for word in sorted(self.words):
             if len(word) >= _SHORTEST_MISSPELT and word.isalpha():
