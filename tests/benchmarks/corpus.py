@@ -130,7 +130,9 @@ def made_reports(base: Sequence[Row], count: int, seed: int = 0) -> Iterator[Mad
     shapes = [shape for shape in shapes if shape[0] + shape[1]]
     for number in range(count):
         *lengths, numbered = shapes[int(chance.random() * len(shapes))]
-        sections = [tuple(source.draw() for _ in range(length)) for source, length in zip(sources, lengths, strict=True)]
+        sections = [
+            tuple(source.draw() for _ in range(length)) for source, length in zip(sources, lengths, strict=True)
+        ]
         yield Made(f"s{50_000_000 + number}", sections[0], sections[1], bool(numbered))
 
 

@@ -77,7 +77,8 @@ _NOUN_PLACES: Final = re.compile(
     re.IGNORECASE,
 )
 _LEAVING_OUT: Final = re.compile(
-    rf"\b(?:the|a|an|is|are|{'|'.join((*_ADVERBS, *_ADJECTIVES))}|acute|focal|evidence of|there is|there are)\s+(?=\w)", re.IGNORECASE
+    rf"\b(?:the|a|an|is|are|{'|'.join((*_ADVERBS, *_ADJECTIVES))}|acute|focal|evidence of|there is|there are)\s+(?=\w)",
+    re.IGNORECASE,
 )
 _OPENINGS: Final = (
     "Again, ", "In the interval, ", "On this view, ", "As before, ", "Compared to prior, ", "Of note, ", "Otherwise, ",
