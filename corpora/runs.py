@@ -115,11 +115,12 @@ def writing(path: Path) -> Iterator[None]:
 
 @contextmanager
 def atomic_writer(path: Path, mode: str = "w") -> Iterator[IO[Any]]:
-    """A file that appears at ``path`` whole or not at all. ``mode`` is ``w`` (UTF-8, ``\\n`` as given) or ``wb``.
+    """A file that appears at ``path`` whole or not at all. ``mode`` is ``w`` (UTF-8, ``\\n`` as given; what UTF-8
+    cannot hold, as in file names in other encodings, becomes ``\\udc80``) or ``wb``.
 
     Raises ``RunError`` as ``writing`` does.
     """
-    text: dict[str, Any] = {} if "b" in mode else {"encoding": "utf-8", "newline": ""}
+    text: dict[str, Any] = {} if "b" in mode else {"encoding": "utf-8", "errors": "backslashreplace", "newline": ""}
     temporary = path.with_name(f".{path.name}.tmp")
     with writing(path):
         try:
@@ -143,20 +144,22 @@ def write_manifest(
     wall_seconds: float,
     seed: int | None = None,
     packages: Iterable[str] = (),
+    leave_out: Iterable[Path] = (),
 ) -> dict[str, Any]:
     """Write what made a run, last of all its files; returns it.
 
-    ``config`` is the resolved one; ``inputs`` are hashed here (``-`` for stdin is named, not hashed); ``packages`` are
-    the distributions whose versions matter, beside radloop and Python. Raises ``RunError`` as ``writing`` does.
+    ``config`` is the resolved one; ``inputs`` are hashed here as ``hash_input`` does; ``packages`` are the
+    distributions whose versions matter, beside radloop and Python. Raises ``RunError`` as ``writing`` does.
     """
     from corpora.config import config_sha256
 
+    outputs = list(leave_out)
     manifest = {
         "command": list(command),
         "config": dict(config),
         "config_sha256": config_sha256(config),
         "versions": package_versions(packages),
-        "inputs": [hash_input(source) for source in inputs],
+        "inputs": [hash_input(source, outputs) for source in inputs],
         "counts": dict(counts),
         "seed": seed,
         "wall_seconds": round(wall_seconds, 3),
@@ -178,18 +181,20 @@ def package_versions(packages: Iterable[str] = ()) -> dict[str, str | None]:
     return versions
 
 
-def hash_input(source: Path | str) -> dict[str, Any]:
-    """Path, size in bytes and SHA-256 of an input, read as a stream.
+def hash_input(source: Path | str, leave_out: Iterable[Path] = ()) -> dict[str, Any]:
+    """Path, size in bytes and SHA-256 of an input, read as a stream; ``-`` for stdin is named, not hashed.
 
-    A folder's hash is that of its sorted relative file names, each with the hash of its content; it also has ``files``.
+    A folder's hash is that of its sorted relative file names, each with the hash of its content (``unreadable`` where
+    that cannot be read); it also has ``files``. ``leave_out`` are files and folders that do not count in it: the
+    outputs of the run, where they lie in there.
     """
     path = Path(source)
     if str(source) == "-":
         return {"path": "-", "bytes": None, "sha256": None}
     if not path.is_dir():
         return {"path": str(path), "bytes": path.stat().st_size, "sha256": _file_sha256(path)}
-    files = sorted(file for file in path.rglob("*") if file.is_file())
-    lines = (f"{file.relative_to(path).as_posix()}\0{_file_sha256(file)}\n" for file in files)
+    files = sorted(file for file in _left(path, leave_out) if file.is_file())
+    lines = (f"{file.relative_to(path).as_posix()}\0{_member_sha256(file)}\n" for file in files)
     digest = hashlib.sha256("".join(lines).encode("utf-8", "surrogateescape")).hexdigest()
     return {
         "path": str(path),
@@ -197,6 +202,23 @@ def hash_input(source: Path | str) -> dict[str, Any]:
         "sha256": digest,
         "files": len(files),
     }
+
+
+def _left(folder: Path, leave_out: Iterable[Path]) -> Iterator[Path]:
+    root = folder.resolve()
+    inside = {place.relative_to(root) for place in map(Path.resolve, leave_out) if place.is_relative_to(root)}
+    for file in folder.rglob("*"):
+        place = file.relative_to(folder)
+        if not inside or inside.isdisjoint((place, *place.parents)):
+            yield file
+
+
+def _member_sha256(path: Path) -> str:
+    # whoever reads the folder has passed over such a file as well
+    try:
+        return _file_sha256(path)
+    except OSError:
+        return "unreadable"
 
 
 def _file_sha256(path: Path) -> str:

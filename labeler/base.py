@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Protocol
 
 from corpora.labels import NEGATIVE, POSITIVE, State
@@ -51,11 +52,10 @@ class ToyLabeler:
     def __call__(self, report: str | Report, sections: str = "") -> LabelVector:
         """Label one report by its words."""
         report = Report("", report) if isinstance(report, str) else report
-        lower = report.text.lower()
+        # not in text.lower(): its places are others where a letter's lower case is two
+        found = {label: re.search(label, report.text, re.IGNORECASE) for label in self.schema.labels}
         mentions = tuple(
-            Mention(label, lower.index(label), lower.index(label) + len(label), POSITIVE, (), "contains")
-            for label in self.schema.labels
-            if label in lower
+            Mention(label, *hit.span(), POSITIVE, (), "contains") for label, hit in found.items() if hit is not None
         )
         return LabelVector(
             report.study_id, self.schema.name, self.schema.labels, self.states(report), mentions, self.made_by
@@ -63,5 +63,5 @@ class ToyLabeler:
 
     def states(self, report: Report, sections: str = "") -> tuple[State, ...]:
         """The states alone."""
-        lower = report.text.lower()
-        return tuple(POSITIVE if label in lower else NEGATIVE for label in self.schema.labels)
+        found = (re.search(label, report.text, re.IGNORECASE) for label in self.schema.labels)
+        return tuple(POSITIVE if hit is not None else NEGATIVE for hit in found)

@@ -1,41 +1,45 @@
 """Label a corpus: stream it through one or more processes, in order, and write what comes out as it comes.
 
-The table is the same to the byte for any number of workers, and after any interruption that is resumed. A record that
-cannot be labeled is written to the failures with its reason, counted, and the batch goes on.
+The outputs are the same to the byte for any number of workers, and after any interruption that is resumed. A record
+that cannot be labeled is written to the failures with its reason, counted, and the batch goes on.
 """
 
 from __future__ import annotations
 
-import gc
 import json
-import os
-from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Executor, Future, ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
-from multiprocessing import get_context
+from itertools import chain
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from corpora.errors import RadloopError, RunError
-from corpora.labels import STATE_NAMES, State
+from corpora.errors import DataError, RegistryError, RunError
 from corpora.readers import ReadOptions, Record, detect, open_source
-from corpora.runs import OutputTarget, atomic_writer, begin, discard_work, output_target, write_manifest, writing
-from corpora.types import Provenance, Reject, Report, Study
-from corpora.unique import SeenIds
+from corpora.runs import (
+    OutputTarget,
+    atomic_writer,
+    begin,
+    discard_work,
+    hash_input,
+    output_target,
+    package_versions,
+    write_manifest,
+    writing,
+)
+from corpora.sections import select
+from corpora.types import Report
 from labeler.base import Labeler, load
-from labeler.journal import Journal
-from labeler.table import evidence_line, header, row_writer, write_parquet
+from labeler.chunks import Task, chunks, count_name
+from labeler.journal import Journal, Progress, part_path, refuse_if_busy
+from labeler.schemas import load_schema
+from labeler.table import header, layout_of, write_parquet
+from labeler.workers import labeled, usable_cores
 
-_REPORTS_AT_ONCE: Final = 500
-_CHARACTERS_AT_ONCE: Final = 2_000_000
-# below this it takes longer to start workers than to label
-_WORTH_WORKERS: Final = 8_000
+_PACKAGES: Final = ("spacy", "negspacy")
+_STDIN: Final = "-"
 
 
 class LabelRun(BaseModel):
@@ -63,36 +67,22 @@ class LabelRun(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class RunSummary:
-    """How a run ended."""
+    """How a run ended: where its outputs are, what they hold, seconds of work, records done in earlier attempts.
+
+    ``untouched``: it was complete already, and nothing was done.
+    """
 
     target: OutputTarget
     reports: int
     rejected: int
     seconds: float
     resumed_at: int = 0
+    untouched: bool = False
 
     @property
     def rejected_share(self) -> float:
         """Rejected records over all records."""
         return self.rejected / max(1, self.reports + self.rejected)
-
-
-class Chunk(NamedTuple):
-    """Some records of the source, in its order."""
-
-    records: int
-    reports: list[Report]
-    rejects: list[Reject]
-
-
-class Labeled(NamedTuple):
-    """What a chunk came to."""
-
-    records: int
-    rows: str
-    evidence: str
-    failures: str
-    counts: dict[str, int]
 
 
 Watch = Callable[[int], None]
@@ -107,74 +97,155 @@ def label_batch(
     workers: int | None = None,
     resume: bool = False,
     command: Iterable[str] = (),
-    watch: Watch = lambda reports: None,
+    watch: Watch = lambda records: None,
 ) -> RunSummary:
     """Label ``source`` into ``out`` (a table, or a run folder), by ``workers`` processes (all cores if not given).
 
-    ``watch`` is called with the number of records done. Raises ``DataError``, ``ConfigError``, ``RegistryError`` and
-    ``RunError``; what was written until then can be resumed.
+    ``evidence`` is the file for the mentions, of a run that says it writes them. ``watch`` is called with the number of
+    records done. Raises ``DataError``, ``ConfigError``, ``RegistryError`` and ``RunError``; what is wrong with the
+    arguments is raised before an earlier output is touched, and what was written before an error can be resumed.
     """
     target = output_target(out)
-    if resume and target.complete:
-        return _already_done(target, run)
+    outputs = _check_places(source, target, evidence)
+    select(Report("", ""), run.sections)
+    refuse_if_busy(target.work)
+    layout = layout_of(target.format, detect(source, run.read_options()))
+    inputs = _inputs(source, run)
+    made_before = _manifest(target)
+    if resume and made_before and target.table.is_file() and (evidence is None or evidence.is_file()):
+        return _untouched(target, made_before, run, [hash_input(path, outputs)["sha256"] for path in inputs])
+    records = _records(source, run)
     labeler = load(run.labeler, run.label_schema)
-    layout = "stanford" if target.format == "csv" and detect(source, run.read_options()) == "stanford" else "csv"
-    layout = "jsonl" if target.format == "jsonl" else layout
-    records = open_source(source, run.read_options())
+    task = Task(run.labeler, run.label_schema, run.sections, run.evidence, layout)
+    resume = resume and not made_before
     begin(target, resume=resume)
-    with Journal(target.work, _key(source, run, labeler), resume=resume) as journal:
-        skipped = journal.progress.records
-        for done in _labeled(records, run, labeler, layout, skipped, workers or os.cpu_count() or 1):
-            journal.append(done.records, done.counts, rows=done.rows, evidence=done.evidence, failures=done.failures)
-            watch(journal.progress.records)
-        journal.note()
-        _publish(target, journal, labeler, layout, evidence)
-        progress = journal.progress
+    with Journal(target.work, _key(run, inputs), resume=resume) as journal:
+        skipped = journal.progress.end
+        watch(skipped.records)
+        for done in labeled(chunks(records, source, skipped), labeler, task, workers or usable_cores()):
+            journal.append(done)
+            watch(journal.progress.end.records)
+    progress = journal.progress
+    _publish(target, progress, labeler, layout, evidence)
     write_manifest(
         target.manifest,
         command=list(command),
         config=run.model_dump(),
-        inputs=[source],
-        counts={"reports": 0, "rejected": 0, **progress.counts},
+        inputs=inputs,
+        leave_out=outputs,
+        counts=_ordered(progress.counts, labeler),
         wall_seconds=progress.seconds,
-        packages=("spacy", "negspacy"),
+        packages=_PACKAGES,
     )
     with writing(target.work):
         discard_work(target)
-    return RunSummary(target, progress.counts["reports"], progress.counts["rejected"], progress.seconds, skipped)
+    counts = progress.counts
+    return RunSummary(target, counts["reports"], counts["rejected"], progress.seconds, skipped.records)
 
 
-def _already_done(target: OutputTarget, run: LabelRun) -> RunSummary:
-    manifest = json.loads(target.manifest.read_text(encoding="utf-8"))
-    if manifest["config"] != run.model_dump():
+def _records(source: str, run: LabelRun) -> Iterator[Record]:
+    records = open_source(source, run.read_options())
+    first = next(records, None)
+    if first is None:
+        raise DataError("data.empty", "there is no record in it", where=source)
+    return chain([first], records)
+
+
+def _check_places(source: str, target: OutputTarget, evidence: Path | None) -> list[Path]:
+    """The outputs, none of which replaces the source or another one; the evidence has a place to go to."""
+    outputs = [target.table, target.manifest, target.failures, target.work]
+    if evidence is not None:
+        if any(_is_same(evidence, place) for place in (*outputs, target.out)):
+            raise _same_file("the evidence and another output of the run are the same file", evidence)
+        outputs.append(evidence)
+    for place in (*outputs, target.out):
+        if source != _STDIN and _is_same(Path(source), place):
+            raise _same_file("an output of the run would replace its source", place)
+    if evidence is not None:
+        _check_writable(evidence)
+    return outputs
+
+
+def _same_file(message: str, place: Path) -> RunError:
+    return RunError("run.same_file", message, where=str(place), hint="name another file")
+
+
+def _is_same(one: Path, other: Path) -> bool:
+    try:
+        return one.samefile(other)
+    except (OSError, ValueError):
+        return one.absolute() == other.absolute()
+
+
+def _check_writable(path: Path) -> None:
+    if path.is_dir():
+        raise RunError("run.is_folder", f"{path} is a folder, not a file", hint="name another file for --evidence")
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        trial = path.with_name(f".{path.name}.tmp")
+        trial.touch()
+        trial.unlink()
+
+
+def _inputs(source: str, run: LabelRun) -> list[str]:
+    """The source, and the files of the schema."""
+    try:
+        schema = load_schema(run.label_schema)
+    except RegistryError:
+        # the labeler may have a schema of its own, or else says what is wrong
+        return [source]
+    return [source, *map(str, getattr(schema, "files", ()))]
+
+
+def _key(run: LabelRun, inputs: Sequence[str]) -> dict[str, Any]:
+    """What must be the same for a run to be resumed. Whether its records are shows when they are read."""
+    schema = [hash_input(file)["sha256"] for file in inputs[1:]]
+    return {"source": inputs[0], "schema": schema, "versions": package_versions(_PACKAGES), **run.model_dump()}
+
+
+def _manifest(target: OutputTarget) -> dict[str, Any] | None:
+    """The manifest of the run that made the output, if there is one.
+
+    Raises ``RunError`` (``run.other``) if it was no labeling: a corpus, or a training run, is not to be overwritten.
+    """
+    if not target.complete:
+        return None
+    try:
+        manifest: dict[str, Any] = json.loads(target.manifest.read_bytes())
+        if "label_schema" in manifest["config"] and {"reports", "rejected"} <= manifest["counts"].keys():
+            return manifest
+    except (ValueError, KeyError, TypeError, AttributeError):
+        pass
+    raise RunError(
+        "run.other", "what is there was not made by `radloop label run`", where=str(target.manifest),
+        hint="name another output, or remove it",
+    )  # fmt: skip
+
+
+def _untouched(target: OutputTarget, manifest: dict[str, Any], run: LabelRun, hashes: list[str | None]) -> RunSummary:
+    """The summary of a complete run. Raises ``RunError`` (``run.changed``) if it is another one than asked for."""
+    changed = sorted(name for name, value in run.model_dump().items() if manifest["config"].get(name) != value)
+    changed += ["source or schema"] if [made_from["sha256"] for made_from in manifest["inputs"]] != hashes else []
+    if changed:
         raise RunError(
-            "run.changed", "this output is complete, and was made with other options", where=str(target.manifest),
-            hint="name another output, or run without --resume to replace it",
+            "run.changed", f"this output is complete, and was made by another run: not the same {', '.join(changed)}",
+            where=str(target.manifest), hint="name another output, or run without --resume to replace it",
         )  # fmt: skip
     counts = manifest["counts"]
-    done = counts["reports"] + counts["rejected"]
-    return RunSummary(target, counts["reports"], counts["rejected"], manifest["wall_seconds"], resumed_at=done)
+    return RunSummary(target, counts["reports"], counts["rejected"], manifest["wall_seconds"], untouched=True)
 
 
-def _key(source: str, run: LabelRun, labeler: Labeler) -> dict[str, Any]:
-    """What must be the same for a run to be resumed."""
-    if source == "-":
-        return {"source": source, **run.model_dump()}
-    status = Path(source).stat()
-    return {"source": [str(source), status.st_size, status.st_mtime_ns], "by": labeler.made_by, **run.model_dump()}
-
-
-def _publish(target: OutputTarget, journal: Journal, labeler: Labeler, layout: str, evidence: Path | None) -> None:
+def _publish(target: OutputTarget, progress: Progress, labeler: Labeler, layout: str, evidence: Path | None) -> None:
     """Put the finished parts in their places, each whole or not at all."""
     labels = labeler.schema.labels
-    if target.format == "parquet":
-        write_parquet(journal.path("rows"), labels, target.table)
+    if layout == "parquet":
+        write_parquet(part_path(target.work, "rows"), labels, target.table)
     else:
-        _copy(journal.path("rows"), target.table, header(layout, labels))
+        _copy(part_path(target.work, "rows"), target.table, header(layout, labels))
     if evidence is not None:
-        _copy(journal.path("evidence"), evidence)
-    if journal.progress.counts["rejected"]:
-        _copy(journal.path("failures"), target.failures)
+        _copy(part_path(target.work, "evidence"), evidence)
+    if progress.counts["rejected"]:
+        _copy(part_path(target.work, "failures"), target.failures)
 
 
 def _copy(part: Path, path: Path, first: str = "") -> None:
@@ -184,155 +255,6 @@ def _copy(part: Path, path: Path, first: str = "") -> None:
             file.write(block)
 
 
-def _labeled(
-    records: Iterator[Record], run: LabelRun, labeler: Labeler, layout: str, skipped: int, workers: int
-) -> Iterator[Labeled]:
-    """The chunks of the source, labeled, in order."""
-    chunks = _chunks(records, skipped)
-    here = partial(_label_chunk, labeler, run, layout)
-    if workers == 1:
-        gc.freeze()
-        yield from map(here, chunks)
-        return
-    first: list[Chunk] = []
-    reports = 0
-    for chunk in chunks:
-        first.append(chunk)
-        reports += len(chunk.reports)
-        if reports >= _WORTH_WORKERS:
-            break
-    else:
-        yield from map(here, first)
-        return
-    with _pool(run, layout, workers) as pool:
-        yield from _in_order(pool, _each(first, chunks), 2 * workers + 1)
-
-
-def _each(first: list[Chunk], rest: Iterator[Chunk]) -> Iterator[Chunk]:
-    while first:
-        yield first.pop(0)
-    yield from rest
-
-
-def _in_order(pool: Executor, chunks: Iterator[Chunk], ahead: int) -> Iterator[Labeled]:
-    """Results in the order of the chunks, of which no more than ``ahead`` are in memory."""
-    waiting: deque[Future[Labeled]] = deque()
-    try:
-        for chunk in chunks:
-            waiting.append(pool.submit(_label_in_worker, chunk))
-            if len(waiting) >= ahead:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
-    except BrokenProcessPool as error:
-        raise RunError(
-            "run.worker", "a worker process ended before its work was done", hint="run again with --resume"
-        ) from error
-
-
-def _chunks(records: Iterator[Record], skipped: int) -> Iterator[Chunk]:
-    """The records behind the first ``skipped`` ones, some at a time; a study id that came before is rejected."""
-    seen = SeenIds()
-    left = skipped
-    batch: list[Record] = []
-    characters = 0
-    for record in records:
-        batch.append(record)
-        characters += len(record.report.text) if isinstance(record, Study) and record.report else 0
-        if len(batch) == (left or _REPORTS_AT_ONCE) or len(batch) == _REPORTS_AT_ONCE or characters >= _CHARACTERS_AT_ONCE:
-            chunk = _checked(batch, seen)
-            if left:
-                left -= len(batch)
-            else:
-                yield chunk
-            batch, characters = [], 0
-    if batch and not left:
-        yield _checked(batch, seen)
-
-
-def _checked(batch: list[Record], seen: SeenIds) -> Chunk:
-    studies = [record for record in batch if isinstance(record, Study)]
-    rejects = [record for record in batch if isinstance(record, Reject)]
-    reports = []
-    for study, repeated in zip(studies, seen.add([study.study_id for study in studies]), strict=True):
-        if repeated and study.provenance is not None:
-            message = "this study id came before; only the first report is labeled"
-            rejects.append(Reject("data.duplicate", message, study.provenance, study.study_id))
-        elif study.report is not None:
-            reports.append(study.report)
-    return Chunk(len(batch), reports, rejects)
-
-
-def _label_chunk(labeler: Labeler, run: LabelRun, layout: str, chunk: Chunk) -> Labeled:
-    write = row_writer(layout, labeler.schema.labels)
-    rows: list[str] = []
-    evidence: list[str] = []
-    rejects = list(chunk.rejects)
-    vectors: Counter[tuple[State, ...]] = Counter()
-    for report in chunk.reports:
-        try:
-            if run.evidence:
-                vector = labeler(report, run.sections)
-                states = vector.states
-                evidence.append(evidence_line(report, vector))
-            else:
-                states = labeler.states(report, run.sections)
-            rows.append(write(report, states))
-            vectors[states] += 1
-        except RadloopError:
-            raise
-        except Exception as error:
-            rejects.append(_failed(report, error))
-    failures = "".join(map(_failure_line, rejects))
-    counts = {"reports": len(rows), "rejected": len(rejects), **_count(labeler.schema.labels, vectors)}
-    return Labeled(chunk.records, "".join(rows), "".join(evidence), failures, counts)
-
-
-def _count(labels: tuple[str, ...], vectors: Counter[tuple[State, ...]]) -> dict[str, int]:
-    counts: Counter[str] = Counter()
-    for states, number in vectors.items():
-        for label, state in zip(labels, states, strict=True):
-            if state is not None:
-                counts[f"{label}: {STATE_NAMES[state]}"] += number
-    return dict(sorted(counts.items()))
-
-
-def _failed(report: Report, error: Exception) -> Reject:
-    # the error's own words may hold the report's
-    message = f"the labeler failed on this report ({type(error).__name__})"
-    return Reject("label.failed", message, Provenance(""), report.study_id)
-
-
-def _failure_line(reject: Reject) -> str:
-    fields = {
-        "study_id": reject.study_id,
-        "file": reject.provenance.file or None,
-        "row": reject.provenance.row,
-        "member": reject.provenance.member,
-        "code": reject.code,
-        "message": reject.message,
-    }
-    return json.dumps({name: value for name, value in fields.items() if value is not None}, ensure_ascii=False) + "\n"
-
-
-_worker: Callable[[Chunk], Labeled]
-
-
-def _start_worker(run: LabelRun, layout: str) -> None:
-    global _worker
-    _worker = partial(_label_chunk, load(run.labeler, run.label_schema), run, layout)
-    # the lexicon is large and lasts: the collector need not look at it again and again
-    gc.freeze()
-
-
-def _label_in_worker(chunk: Chunk) -> Labeled:
-    return _worker(chunk)
-
-
-@contextmanager
-def _pool(run: LabelRun, layout: str, workers: int) -> Iterator[Executor]:
-    pool = ProcessPoolExecutor(workers, get_context("spawn"), _start_worker, (run, layout))
-    try:
-        yield pool
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
+def _ordered(counts: Counter[str], labeler: Labeler) -> dict[str, int]:
+    names = [count_name(label, state) for label in labeler.schema.labels for state in (1, 0, -1)]
+    return {name: counts[name] for name in ("reports", "rejected", *names)}

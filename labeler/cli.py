@@ -1,13 +1,14 @@
 """Label radiology reports, explain the labels, score them against gold.
 
-    radloop label run reports.csv -o labels.csv
-    radloop label explain "No effusion. Possible small pneumothorax."
-    radloop label score labels.csv gold.jsonl
+radloop label run reports.csv -o labels.csv
+radloop label explain "No effusion. Possible small pneumothorax."
+radloop label score labels.csv gold.jsonl
 """
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -51,7 +52,7 @@ def run_cli(
     format_: Annotated[
         str | None, typer.Option("--format", metavar="NAME", help="Source format; `radloop ls readers` lists them.")
     ] = None,
-    encoding: Annotated[str | None, typer.Option(metavar="NAME", help="Encoding of text sources, if not UTF-8.")] = None,
+    encoding: Annotated[str | None, typer.Option(metavar="NAME", help="Encoding of texts, if not UTF-8.")] = None,
     id_column: Annotated[str | None, typer.Option(metavar="NAME", help="Column of study ids.")] = None,
     text_column: Annotated[str | None, typer.Option(metavar="NAME", help="Column of whole reports.")] = None,
     findings_column: Annotated[str | None, typer.Option(metavar="NAME", help="Column of Findings.")] = None,
@@ -158,32 +159,30 @@ def _report_text(text: str) -> str:
         raise DataError("data.encoding", "not UTF-8 text", where=f"{path}, byte {error.start}") from error
 
 
-def _allowance(spelled: str):  # type: ignore[no-untyped-def]
-    """``--max-failures`` as a test of a summary: a number of records, or a share of them."""
-    number, percent = spelled.removesuffix("%"), spelled.endswith("%")
+def _allowance(spelled: str) -> Callable[[RunSummary], bool]:
+    """``--max-failures``, a number of records or a share of them, as a test of a summary."""
+    number, is_share = spelled.removesuffix("%"), spelled.endswith("%")
     try:
-        limit = float(number) / 100 if percent else int(number)
-        if limit < 0:
-            raise ValueError
+        limit = float(number) / 100 if is_share else int(number)
     except ValueError:
+        limit = -1
+    # NaN is not at least 0 either
+    if not limit >= 0 or (is_share and limit > 1):
         raise ConfigError(
-            "config.max_failures", f"--max-failures takes a number of records or a share, not {spelled!r}",
+            "config.value", f"{spelled!r} is neither a number of records nor a share of them", where="--max-failures",
             hint="such as 100 or 1%",
-        ) from None  # fmt: skip
-
-    def allowed(summary: RunSummary) -> bool:
-        return (summary.rejected_share if percent else summary.rejected) <= limit
-
-    return allowed
+        )  # fmt: skip
+    return lambda summary: (summary.rejected_share if is_share else summary.rejected) <= limit
 
 
 def _say(summary: RunSummary) -> None:
-    done = summary.reports + summary.rejected
-    if summary.resumed_at == done and done:
-        typer.echo(f"nothing left to do: {summary.target.table} is complete", err=True)
-        return
-    rate = summary.reports / max(summary.seconds, 1e-9)
-    typer.echo(f"{summary.reports:,} reports labeled in {summary.seconds:.1f} s ({rate:,.0f}/s)", err=True)
-    typer.echo(f"wrote {summary.target.table}", err=True)
+    target = summary.target
+    if summary.untouched:
+        typer.echo(f"nothing left to do: {target.table} is complete", err=True)
+    else:
+        rate = summary.reports / max(summary.seconds, 1e-9)
+        before = f", {summary.resumed_at:,} of them before the interruption" if summary.resumed_at else ""
+        typer.echo(f"{summary.reports:,} reports labeled in {summary.seconds:.1f} s ({rate:,.0f}/s){before}", err=True)
+        typer.echo(f"wrote {target.table}", err=True)
     if summary.rejected:
-        typer.echo(f"{summary.rejected:,} records rejected; the reasons are in {summary.target.failures}", err=True)
+        typer.echo(f"{summary.rejected:,} records rejected; the reasons are in {target.failures}", err=True)
