@@ -27,7 +27,10 @@ def run(out: Path) -> Path:
         command=sys.argv,
     )  # fmt: skip
     console = Console(stderr=True)
-    console.print(f"{summary.reports} invented reports labeled into {summary.target.table}; against their gold labels:")
+    console.print(
+        f"{summary.reports} invented reports labeled into {summary.target.table}. Against their gold labels "
+        "(the rules have seen reports like these, so this shows the scorer at work, not what to expect of yours):"
+    )
     console.print(to_table(score(summary.target.table, sample / "gold.jsonl")))
     page = out / "explained.html"
     with atomic_writer(page) as file:

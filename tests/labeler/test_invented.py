@@ -1,4 +1,4 @@
-"""How the rules read 760 invented reports in fourteen styles, and the real ones that others labeled.
+"""How the rules read 1,088 invented reports in fourteen styles, and the real ones that others labeled.
 
 The invented reports were written with their labels by people who had not seen the rules, in rounds: each round was read
 by the rules as they were then, and then used to mend them. The floors are below what is reached today, so that a
