@@ -38,9 +38,9 @@ class Aggregator:
     def effect(self, decisions: Iterable[Decision]) -> Effect:
         """What decisions amount to."""
         effect = 0
-        for decision in decisions:
-            if decision.strength:
-                effect |= 1 << (self._slots[decision.label] * _BITS + decision.strength - 1)
+        for label, _, _, _, strength, _, _ in decisions:
+            if strength:
+                effect |= 1 << (self._slots[label] * _BITS + strength - 1)
         return effect
 
     def states(self, effect: Effect) -> tuple[State, ...]:

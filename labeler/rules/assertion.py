@@ -25,6 +25,8 @@ from labeler.rules.vocabulary import VERBS, rule_character, rule_characters
 
 _OPENINGS = frozenset({"open", "modal"})
 _HEDGES = _OPENINGS | {"doubt"}
+_LEAVING_OPEN = _HEDGES | {"doubt_after", "artifact"}
+_UNMENTIONING = frozenset({"unmention", "unmention_after"})
 _EXPLAINING = frozenset({"modal", "affirm"})
 _EXPLAINED_WITHIN = 2
 # "the tip of the tube is not seen" says nothing of the tube
@@ -45,22 +47,26 @@ class Verdict(NamedTuple):
 
 
 _ASSERTED = Verdict(POSITIVE, (), "asserted")
+# the constructor of a NamedTuple takes four times as long
+_new_verdict = tuple.__new__
 
 
 def judge(sentence: Sentence, item: Item, *, near: bool = False) -> Verdict:
     """Read the cues around ``item``. ``near``: only a negation with no other finding between counts."""
     if not sentence.cued:
         return _ASSERTED
-    start, end = sentence.segment(item.start)
-    return (
-        _unmentioned(sentence, item, start, end)
-        or _denied(sentence, item, start, near)
-        or _denied_after(sentence, item, end, near)
-        or _opened(sentence, item, start)
-        or _doubted(sentence, item, start)
-        or _doubted_after(sentence, item, end)
-        or Verdict(POSITIVE, _affirmations(sentence, item, start), "asserted")
-    )
+    kinds = sentence.kinds
+    start, end = sentence.segment(item[2])
+    verdict = None if _UNMENTIONING.isdisjoint(kinds) else _unmentioned(sentence, item, start, end)
+    if verdict is None and item in sentence.negated:
+        verdict = _denied(sentence, item, start, near) or _denied_after(sentence, item, end, near)
+    if verdict is None and not _LEAVING_OPEN.isdisjoint(kinds):
+        verdict = (
+            _opened(sentence, item, start) or _doubted(sentence, item, start) or _doubted_after(sentence, item, end)
+        )
+    if verdict is not None:
+        return verdict
+    return Verdict(POSITIVE, _affirmations(sentence, item, start), "asserted") if "affirm" in kinds else _ASSERTED
 
 
 def _unmentioned(sentence: Sentence, item: Item, start: int, end: int) -> Verdict | None:
@@ -77,22 +83,28 @@ def _unmentioned(sentence: Sentence, item: Item, start: int, end: int) -> Verdic
 
 
 def _denied(sentence: Sentence, item: Item, start: int, near: bool) -> Verdict | None:
-    if item not in sentence.negated:
-        return None
-    cues = [span for span in sentence.negations if start <= span[0] and span[1] <= item.start]
+    cues = [span for span in sentence.negations if start <= span[0] and span[1] <= item[2]]
     if not cues:
         return None
     cue = cues[-1]
     if near and any(f.label != item.label for f in sentence.among(cue[1], item.start, FINDINGS)):
         return None
-    for hedge in sentence.among(cue[1], item.start, _HEDGES):
-        reach = slice(cue[1], hedge.start) if hedge.kind == "modal" else slice(hedge.start - 1, hedge.start)
-        if (hedge.kind == "doubt" or _COMMA in sentence.words[reach]) and sentence.holds(cue[1], hedge.start, FINDINGS):
-            return None
+    if not _HEDGES.isdisjoint(sentence.kinds) and _hedged(sentence, item, cue[1]):
+        return None
     changed = [word for word in sentence.of("change") if word.start == item.end]
     if changed:
         return Verdict(UNCERTAIN, ((*cue, "negation"), _cue(changed[0])), "only a change is denied")
-    return _excepted(sentence, item) or Verdict(NEGATIVE, ((*cue, "negation"),), "denied")
+    excepted = _excepted(sentence, item) if "exception" in sentence.kinds else None
+    return excepted or _new_verdict(Verdict, (NEGATIVE, ((*cue, "negation"),), "denied"))
+
+
+def _hedged(sentence: Sentence, item: Item, after: int) -> bool:
+    """Whether between a negation and ``item`` something is left open: the negation ends there."""
+    for hedge in sentence.among(after, item.start, _HEDGES):
+        reach = slice(after, hedge.start) if hedge.kind == "modal" else slice(hedge.start - 1, hedge.start)
+        if (hedge.kind == "doubt" or _COMMA in sentence.words[reach]) and sentence.holds(after, hedge.start, FINDINGS):
+            return True
+    return False
 
 
 def _excepted(sentence: Sentence, item: Item) -> Verdict | None:
@@ -108,8 +120,6 @@ def _excepted(sentence: Sentence, item: Item) -> Verdict | None:
 
 
 def _denied_after(sentence: Sentence, item: Item, end: int, near: bool) -> Verdict | None:
-    if item not in sentence.negated:
-        return None
     for span in sentence.late_negations:
         if item.end <= span[0] < end and _joined(sentence, item.end, span[0]):
             if near and sentence.holds(item.end, span[0], FINDINGS if item.kind in PREDICATES else _PARTS):

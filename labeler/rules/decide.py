@@ -53,7 +53,7 @@ def decide(grammar: Grammar, fragments: Fragments, reduced: str) -> list[Decisio
     decisions = []
     if not kinds.isdisjoint(FINDINGS):
         verdicts = _findings(sentence, grammar.near)
-        if "either" in kinds or "versus" in kinds:
+        if ("either" in kinds or "versus" in kinds) and any([v[0] == POSITIVE for v in verdicts.values()]):
             _weigh_alternatives(sentence, verdicts, grammar)
         decisions = [_decision(item, verdict) for item, verdict in verdicts.items()]
     if "structure" in kinds:
@@ -83,14 +83,19 @@ def _placed(decision: Decision, places: Sequence[int]) -> Decision:
 
 
 def _findings(sentence: Sentence, near: frozenset[str]) -> dict[Item, Verdict]:
-    placed = {place.label for place in sentence.of("place")}
     verdicts = {}
+    limited = "unless" in sentence.kinds
     for item in sentence.items:
-        if item.kind not in FINDINGS or (item.kind == "located" and item.label not in placed):
+        kind, label, _, _ = item
+        if kind not in FINDINGS or (kind == "located" and not _placed_where_due(sentence, label)):
             continue
-        verdict = judge(sentence, item, near=item.label in near)
-        verdicts[item] = _outside_definition(sentence, item, verdict) or verdict
+        verdict = judge(sentence, item, near=label in near)
+        verdicts[item] = (limited and _outside_definition(sentence, item, verdict)) or verdict
     return verdicts
+
+
+def _placed_where_due(sentence: Sentence, label: str) -> bool:
+    return any(place.label == label for place in sentence.of("place"))
 
 
 def _outside_definition(sentence: Sentence, item: Item, verdict: Verdict) -> Verdict | None:
@@ -178,9 +183,9 @@ def _spanned(
 
 def _structures(sentence: Sentence) -> list[Decision]:
     decisions = []
+    unmentioning = "unmention" in sentence.kinds
     for structure in sentence.of("structure"):
-        start, end = sentence.segment(structure.start)
-        if any(cue.end <= structure.start for cue in sentence.within(start, end, "unmention")):
+        if unmentioning and _talked_about(sentence, structure):
             continue
         said = [_predicate(sentence, predicate) for predicate in predicates_of(sentence, structure)]
         said = [one for one in said if one[1]]
@@ -188,6 +193,11 @@ def _structures(sentence: Sentence) -> list[Decision]:
             state, strength, cues, rule = max(said, key=lambda one: one[1])
             decisions.append(_spanned(structure, state, strength, cues, rule))
     return decisions
+
+
+def _talked_about(sentence: Sentence, structure: Item) -> bool:
+    start, end = sentence.segment(structure.start)
+    return any(cue.end <= structure.start for cue in sentence.within(start, end, "unmention"))
 
 
 Said = tuple[State, int, tuple[tuple[int, int, str], ...], str]

@@ -89,7 +89,9 @@ class Tokenizer:
 
     def characters(self, text: str) -> str:
         """The characters of the canonical words of ``text``; fillers have none."""
-        return "".join(map(self._known.__getitem__, map(_folded, text.split())))
+        lower = text.lower()
+        stretches = lower.split() if len(lower) == len(text) else map(_folded, text.split())
+        return "".join(map(self._known.__getitem__, stretches))
 
     def tokens(self, text: str) -> list[_Token]:
         """The tokens of ``text``."""

@@ -22,12 +22,12 @@ _MOST_LAYOUTS = 50_000
 
 
 class Answer(NamedTuple):
-    """Which entities are negated, the cues before and after entities, and where the reach of a negation ends."""
+    """The cues before and after entities, where the reach of a negation ends, and which entities are negated."""
 
-    negated: tuple[bool, ...]
     before: _Spans
     after: _Spans
     ends: tuple[int, ...]
+    negated: frozenset[tuple[int, int]]
 
 
 class Words:
@@ -99,8 +99,8 @@ class Negator:
         self._negex(doc)
         before, after, ends = self._negex.cues
         return Answer(
-            tuple(bool(span._.negex) for span in doc.spans["radloop"]),
             tuple(sorted({(start, end) for _, start, end in before})),
             tuple(sorted({(start, end) for _, start, end in after})),
             tuple(sorted({start for _, start, _ in ends})),
+            frozenset((span.start, span.end) for span in doc.spans["radloop"] if span._.negex),
         )

@@ -31,6 +31,7 @@ _LONGEST_PIECE = 1000
 _MOST_READINGS = 200_000
 _MOST_DECIDED = 20_000
 _RUNS = re.compile(f"{UNKNOWN}{{2,}}")
+_TWO_UNKNOWN = UNKNOWN * 2
 
 
 class RulesLabeler:
@@ -84,23 +85,26 @@ class RulesLabeler:
     def _learn(self, piece: str) -> Effect:
         """Read a piece of text and remember what it amounts to."""
         effect = 0
+        readings = self._readings
         for start, end in sentences(piece):
             # a word with a full stop behind it is a second word to remember, and no rule reads the stop
-            characters = self._tokenizer.characters(piece[start:end].removesuffix("."))
-            effect |= self._reading(_RUNS.sub(UNKNOWN, characters))
+            reduced = self._tokenizer.characters(piece[start:end].removesuffix("."))
+            if _TWO_UNKNOWN in reduced:
+                reduced = _RUNS.sub(UNKNOWN, reduced)
+            remembered = readings.get(reduced)
+            effect |= self._read(reduced) if remembered is None else remembered
         if len(piece) <= _LONGEST_PIECE:
             if len(self._pieces) >= _MOST_PIECES:
                 self._pieces.clear()
             self._pieces[piece] = effect
         return effect
 
-    def _reading(self, reduced: str) -> Effect:
-        effect = self._readings.get(reduced)
-        if effect is None:
-            if len(self._readings) >= _MOST_READINGS:
-                self._readings.clear()
-            effect = self._aggregator.effect(decide(self._grammar, self._fragments, reduced))
-            self._readings[reduced] = effect
+    def _read(self, reduced: str) -> Effect:
+        """Read a reduced form and remember what it amounts to."""
+        if len(self._readings) >= _MOST_READINGS:
+            self._readings.clear()
+        effect = self._aggregator.effect(decide(self._grammar, self._fragments, reduced))
+        self._readings[reduced] = effect
         return effect
 
     def _decisions(self, reduced: str) -> list[Decision]:

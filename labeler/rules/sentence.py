@@ -6,8 +6,11 @@ scope rules see the sentence turn ("no pneumothorax, | small effusion", "no effu
 
 from __future__ import annotations
 
+import re
 from bisect import bisect_right
-from operator import itemgetter
+from collections import defaultdict
+from itertools import accumulate
+from operator import add, itemgetter
 from typing import NamedTuple
 
 from labeler.rules.grammar import Grammar, Item, Phrasebook
@@ -23,6 +26,8 @@ _CLAIMING = FINDINGS | PREDICATES | {
 _NEGATABLE = FINDINGS | {"normal", "abnormal", "borderline", "other", "unless"}
 _NEGATION = frozenset({"neg_preceding", "neg_following", "neg_pseudo", "neg_termination"})
 _READ = FINDINGS | {"absent", "structure", "other", "fine", "ignore"}
+# the kinds that segments and negations matter to
+_JUDGED = FINDINGS | {"structure", "other"}
 _NAMING = FINDINGS | {"absent", "structure", "normal"}
 _CUES = frozenset({"modal", "open", "doubt", "doubt_after", "affirm", "unmention", "unmention_after", "artifact"})
 _ENDING = FINDINGS | {"ignore"}
@@ -44,8 +49,11 @@ CONTINUING = rule_characters(
 _AND = rule_character("and")
 _REACHING = frozenset({"unmention", "open", "modal", "doubt"})
 _MOST_FRAGMENTS = 100_000
+_END = " "
 # Item(...) itself takes four times as long, and there are four of them to a sentence
 _new_item = tuple.__new__
+# without this in it no sentence has a finding of several words between two verbs
+_BETWEEN_VERBS = re.compile(f"[{''.join(sorted(VERBS))}]..+[{''.join(sorted(VERBS))}]")
 
 
 class Sentence:
@@ -69,6 +77,8 @@ class Sentence:
     def segment(self, position: int) -> tuple[int, int]:
         """The segment that holds a position."""
         starts = self.starts
+        if len(starts) == 1:
+            return 0, len(self.words)
         index = bisect_right(starts, position)
         return starts[index - 1], starts[index] if index < len(starts) else len(self.words)
 
@@ -97,22 +107,24 @@ class Sentence:
 
 
 class Fragment(NamedTuple):
-    """What is found in a stretch of words that no phrase reaches out of; positions are its own."""
+    """What is found in a stretch of words that no phrase reaches out of; positions are those of a sentence."""
 
     items: list[Item]
     negation: list[Item]
     kinds: frozenset[str]
 
 
-_NOTHING = Fragment([], [], frozenset())
-
-
 class Fragments:
-    """The fragments that sentences are made of; each is looked through once."""
+    """The fragments that sentences are made of; each is looked through once.
+
+    What is found is remembered by the fragment's place in its sentence, too: to look it up there takes a third of what
+    it takes to move the items.
+    """
 
     def __init__(self, phrasebook: Phrasebook) -> None:
         self._phrasebook = phrasebook
-        self._known: dict[str, Fragment] = {}
+        self._known: defaultdict[int, dict[str, Fragment]] = defaultdict(dict)
+        self._count = 0
 
     def found(self, words: str) -> tuple[list[Item], list[Item], set[str]]:
         """What is in ``words``: the items that stand, the negations, and the kinds of all of these."""
@@ -121,31 +133,49 @@ class Fragments:
         negation: list[Item] = []
         kinds: set[str] = set()
         begin = 0
-        for end in range(1, len(words) + 1):
-            if words[end - 1 : end + 1] in bonds:
+        # no phrase goes on behind the last word
+        for end, pair in enumerate(map(add, words, words[1:] + _END), 1):
+            if pair in bonds:
                 continue
             part = words[begin:end]
-            standing, negating, of_kinds = known.get(part) or self._add(part)
-            if of_kinds:
+            fragment = known[begin].get(part) or self._add(part, begin)
+            if fragment is not _NOTHING:
+                standing, negating, of_kinds = fragment
                 kinds |= of_kinds
-                if standing:
-                    items += _moved(standing, begin) if begin else standing
+                items += standing
                 if negating:
-                    negation += _moved(negating, begin)
+                    negation += negating
             begin = end
         return items, negation, kinds
 
-    def _add(self, words: str) -> Fragment:
-        found = self._phrasebook.match(words)
-        fragment = _NOTHING
-        if found:
-            standing = _claim(found)
-            negation = [item for item in found if item[0] in _NEGATION]
-            fragment = Fragment(standing, negation, frozenset([item[0] for item in standing + negation]))
-        if len(self._known) >= _MOST_FRAGMENTS:
+    def _add(self, words: str, begin: int) -> Fragment:
+        if self._count >= _MOST_FRAGMENTS:
             self._known.clear()
-        self._known[words] = fragment
+            self._count = 0
+        first = self._known[0].get(words) if begin else None
+        fragment = first or _look_through(self._phrasebook, words)
+        if begin:
+            self._remember(words, 0, fragment)
+            standing, negation, kinds = fragment
+            fragment = Fragment(_moved(standing, begin), _moved(negation, begin), kinds) if kinds else fragment
+        self._remember(words, begin, fragment)
         return fragment
+
+    def _remember(self, words: str, begin: int, fragment: Fragment) -> None:
+        self._known[begin][words] = fragment
+        self._count += 1
+
+
+def _look_through(phrasebook: Phrasebook, words: str) -> Fragment:
+    found = phrasebook.match(words)
+    if not found:
+        return _NOTHING
+    standing = _claim(found)
+    negation = [item for item in found if item[0] in _NEGATION]
+    return Fragment(standing, negation, frozenset([item[0] for item in standing + negation]))
+
+
+_NOTHING = Fragment([], [], frozenset())
 
 
 def read(grammar: Grammar, fragments: Fragments, reduced: str) -> Sentence | None:
@@ -154,14 +184,16 @@ def read(grammar: Grammar, fragments: Fragments, reduced: str) -> Sentence | Non
     items, negation, kinds = fragments.found(words)
     if kinds.isdisjoint(_READ):
         return None
-    if "finding" in kinds and any(_across(words, item) for item in items):
+    if "finding" in kinds and _BETWEEN_VERBS.search(words) and any(_across(words, item) for item in items):
         items = _claim([item for item in grammar.phrasebook.match(words) if not _across(words, item)])
         kinds = {item[0] for item in items + negation}
+    if kinds.isdisjoint(_JUDGED):
+        return Sentence(words, items, kinds, [0])
     starts = [0]
     if not (kinds.isdisjoint(_TURNING) or kinds.isdisjoint(_SEGMENTED)):
-        starts += _turns(grammar, words, reduced, items, negation)
+        starts += _turns(grammar, words, reduced, items, negation, kinds)
     sentence = Sentence(words, items, kinds, starts)
-    if negation:
+    if negation and not (kinds.isdisjoint(_NEGATABLE) and "structure" not in kinds):
         _negate(grammar, sentence, negation)
     return sentence
 
@@ -188,20 +220,22 @@ def _negate(grammar: Grammar, sentence: Sentence, negation: list[Item]) -> None:
     telling = {position for _, _, start, end in negation for position in range(start, end)}
     entities = [item for item in sentence.items if item[0] in _NEGATABLE]
     positions, places = _stretches(sentence, telling, entities) or _laid_out(sentence, telling, entities)
-    words = "".join([sentence.words[position] if position in telling else UNKNOWN for position in positions])
-    starts = tuple([positions.index(start) for start in sentence.starts])
+    written = sentence.words
+    words = "".join([written[position] if position in telling else UNKNOWN for position in positions])
+    starts = _FIRST_ALONE if len(sentence.starts) == 1 else tuple([positions.index(start) for start in sentence.starts])
     spans = sorted(set(places))
-    answer = grammar.negator.ask(words, tuple(spans), starts)
-    sentence.cued = sentence.cued or bool(answer.before or answer.after)
-    negated = {span for span, verdict in zip(spans, answer.negated, strict=True) if verdict}
+    before, after, ends, negated = grammar.negator.ask(words, tuple(spans), starts)
+    if before or after:
+        sentence.cued = True
     if negated:
         sentence.negated = {item for item, place in zip(entities, places, strict=True) if place in negated}
-    sentence.negations = [(positions[start], positions[end - 1] + 1) for start, end in answer.before]
-    sentence.late_negations = [(positions[start], positions[end - 1] + 1) for start, end in answer.after]
-    if answer.ends:
-        sentence.starts = sorted({*sentence.starts, *(positions[start] for start in answer.ends)})
+    sentence.negations = [(positions[start], positions[end - 1] + 1) for start, end in before]
+    sentence.late_negations = [(positions[start], positions[end - 1] + 1) for start, end in after]
+    if ends:
+        sentence.starts = sorted({*sentence.starts, *(positions[start] for start in ends)})
 
 
+_FIRST_ALONE = (0,)
 # the positions of a sentence that a layout keeps, and where in the layout each entity is
 _Layout = tuple[list[int], list[tuple[int, int]]]
 
@@ -213,19 +247,23 @@ def _stretches(sentence: Sentence, telling: set[int], entities: list[Item]) -> _
     entity reaches over a mark.
     """
     marks = sorted(telling.union(sentence.starts))
-    kept = set(marks)
-    first: list[int] = []
+    count = len(marks)
+    behind: list[int] = []
     for _, _, start, end in entities:
         index = bisect_right(marks, start)
-        if start in telling or (index < len(marks) and marks[index] < end):
+        if start in telling or (index < count and marks[index] < end):
             return None
-        mark = marks[index - 1]
-        at = mark + 1 if mark in telling else mark
-        kept.add(at)
-        first.append(at)
-    positions = sorted(kept)
-    place = {position: index for index, position in enumerate(positions)}
-    return positions, [(place[at], place[at] + 1) for at in first]
+        behind.append(index)
+    occupied = set(behind)
+    positions: list[int] = []
+    place: dict[int, tuple[int, int]] = {}
+    for index, mark in enumerate(marks, 1):
+        positions.append(mark)
+        if index in occupied:
+            if mark in telling:
+                positions.append(mark + 1)
+            place[index] = (len(positions) - 1, len(positions))
+    return positions, [place[index] for index in behind]
 
 
 def _laid_out(sentence: Sentence, telling: set[int], entities: list[Item]) -> _Layout:
@@ -305,56 +343,71 @@ def _covers(ignore: Item, item: Item) -> bool:
 
 def _led_by_filler(reduced: str) -> frozenset[int]:
     """The dense words that an assertive filler stands before ("a mild effusion")."""
-    places = dense_places(reduced)
-    return frozenset(index for index, place in enumerate(places) if place and reduced[place - 1] == ASSERTIVE)
+    return frozenset(accumulate(map(len, reduced.split(ASSERTIVE)[:-1])))
 
 
-def _turns(grammar: Grammar, words: str, reduced: str, items: list[Item], negation: list[Item]) -> list[int]:
+def _turns(
+    grammar: Grammar, words: str, reduced: str, items: list[Item], negation: list[Item], kinds: set[str]
+) -> list[int]:
     """Where a statement of its own begins after a finding was named: no negation or doubt crosses it."""
     count = len(words)
     ends = {item[3] for item in items if item[0] in _ENDING}
     first = min(ends, default=count)
-    reached = min((item[3] for item in items if item[0] in _REACHING), default=count)
-    late = {item[2] for item in negation if item[0] == "neg_following"}
-    turns = {item[2] for item in items if item[0] == "turn" and item[2] > 0}.difference(late)
-    cuts = {at for at in turns if at >= min(first, reached) or words[at] == _THERE}
+    cuts: set[int] = set()
+    if "turn" in kinds:
+        reached = min([item[3] for item in items if item[0] in _REACHING], default=count)
+        late = {item[2] for item in negation if item[0] == "neg_following"} if "neg_following" in kinds else ()
+        turns = [item[2] for item in items if item[0] == "turn" and item[2] > 0 and item[2] not in late]
+        cuts.update([at for at in turns if at >= first or at >= reached or words[at] == _THERE])
     if first == count:
         return sorted(cuts)
-    cuts.update(_run_on(words, items, ends, first))
+    last_finding = max([item[2] for item in items if item[0] in _ENDING])
+    if not (_ANATOMY.isdisjoint(kinds) and _NOTED.isdisjoint(words)):
+        cuts.update(_run_on(words, items, ends, first, last_finding))
     assertive = grammar.vocabulary.assertive_characters
-    asserted = _led_by_filler(reduced) if ASSERTIVE in reduced else frozenset()
+    asserted = _led_by_filler(reduced) if ASSERTIVE in reduced else _NOWHERE
     if asserted or not assertive.isdisjoint(words):
-        last_finding = _last_finding(items)
-        unmentioned = min((item[3] for item in items if item[0] == "unmention"), default=count)
-        for at in range(max(first, _last_alternative(words) + 1), count):
-            if words[at] in assertive or at in asserted:
-                listed = words[at - 1] == _AND and unmentioned <= at
-                if (words[at - 1] in _JOINS and not listed) or (
-                    at in ends and at <= last_finding and words[at] not in _JOINS
-                ):
-                    cuts.add(at)
+        cuts.update(_asserted_anew(words, items, ends, asserted, assertive, last_finding))
     return sorted(cuts)
 
 
-def _run_on(words: str, items: list[Item], ends: set[int], first: int) -> list[int]:
-    """Where dictation without full stops goes on with another subject ("is normal | lungs"), or after "is seen"."""
-    anatomy = {item[3] for item in items if item[0] in _ANATOMY}
-    stated = ends.union(
-        item[3]
-        for item in items
-        if item[0] in PREDICATES and item[2] and (words[item[2] - 1] in VERBS or item[2] in anatomy)
-    )
-    cuts = [item[2] for item in items if item[0] in _ANATOMY and item[2] >= first and item[2] in stated]
-    if not _NOTED.isdisjoint(words):
-        for at in range(max(first, 2), _last_finding(items) + 1):
-            if words[at - 1] in _NOTED and words[at - 2] in VERBS and words[at] not in CONTINUING:
+_NOWHERE: frozenset[int] = frozenset()
+
+
+def _asserted_anew(
+    words: str, items: list[Item], ends: set[int], asserted: frozenset[int], assertive: frozenset[str], last: int
+) -> list[int]:
+    """Where a word begins a new statement after a comma, "and" or "with" ("no effusion, mild edema")."""
+    count = len(words)
+    unmentioned = min([item[3] for item in items if item[0] == "unmention"], default=count)
+    cuts = []
+    for at in range(max(min(ends), _last_alternative(words) + 1), count):
+        if words[at] in assertive or at in asserted:
+            listed = words[at - 1] == _AND and unmentioned <= at
+            if (words[at - 1] in _JOINS and not listed) or (at in ends and at <= last and words[at] not in _JOINS):
                 cuts.append(at)
     return cuts
 
 
-def _last_finding(items: list[Item]) -> int:
-    """Where the last finding begins, or what looks like one."""
-    return max((item[2] for item in items if item[0] in _ENDING), default=0)
+def _run_on(words: str, items: list[Item], ends: set[int], first: int, last_finding: int) -> list[int]:
+    """Where dictation without full stops goes on with another subject ("is normal | lungs"), or after "is seen"."""
+    cuts: list[int] = []
+    named = [item[2] for item in items if item[0] in _ANATOMY and item[2] >= first]
+    if named:
+        anatomy = {item[3] for item in items if item[0] in _ANATOMY}
+        stated = ends.union(
+            [
+                item[3]
+                for item in items
+                if item[0] in PREDICATES and item[2] and (words[item[2] - 1] in VERBS or item[2] in anatomy)
+            ]
+        )
+        cuts = [start for start in named if start in stated]
+    if not _NOTED.isdisjoint(words):
+        for at in range(max(first, 2), last_finding + 1):
+            if words[at - 1] in _NOTED and words[at - 2] in VERBS and words[at] not in CONTINUING:
+                cuts.append(at)
+    return cuts
 
 
 def _last_alternative(words: str) -> int:

@@ -24,11 +24,13 @@ _BOUNDARY = re.compile(
     r"|(?P<item>(?<=[\s.]\d)\d?[.)](?=\s+[A-Za-z])))"
 )
 # Between two sentences whatever stands around them: after a full stop behind a word that is no abbreviation, before a
-# capital. Splitting here first is quick, and most of the pieces are single sentences. The space comes first in the
-# pattern because that is what can be searched for quickly.
+# capital, which may have a number of a list in front. Splitting here first is quick, and most of the pieces are single
+# sentences. The space comes first in the pattern because that is what can be searched for quickly.
 _SURE = re.compile(
-    r" (?=[A-Z][a-z])(?<=[a-z]{4}\. )(?<!(?:prof|figs|resp|incl|dept|hosp|poss|prob)\. )(?<!bilat\. )(?<!approx\. )"
+    r" (?=[A-Z\d])(?<=[a-z]{4}\. )(?<!(?:prof|figs|resp|incl|dept|hosp|poss|prob)\. )(?<!bilat\. )(?<!approx\. )"
+    r"(?:\d\d?[.)] )?(?=[A-Z])"
 )
+_FIRST_OF_LIST = re.compile(r"\d\d?[.)] (?=[A-Z])")
 # without one of these before its last character, or a space shortly before it, text that begins with a letter is one
 # sentence
 _DOUBTFUL = re.compile("[.!?)\\t-\\r\\x1c-\\x1f\\x85\\xa0\\u1680\\u2000-\\u200a\\u2028\\u2029\\u202f\\u205f\\u3000]")
@@ -43,10 +45,15 @@ _SHORT_LINE = 0.6
 def pieces(text: str) -> list[str]:
     """``text`` cut where a sentence surely ends (the space there is dropped); a piece may hold several sentences.
 
+    The numbers of a list are dropped, too: a sentence is the same piece wherever it stands in one.
+
     The sentences of the text are those of its pieces. Text with line ends is one piece: where a line is short depends
     on the lines around it.
     """
-    return [text] if "\n" in text else _SURE.split(text)
+    if "\n" in text:
+        return [text]
+    first = _FIRST_OF_LIST.match(text)
+    return _SURE.split(text[first.end() :] if first else text)
 
 
 def sentences(text: str, start: int = 0, end: int | None = None) -> list[tuple[int, int]]:

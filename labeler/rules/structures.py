@@ -25,6 +25,8 @@ _FARTHEST = 3
 
 def predicates_of(sentence: Sentence, structure: Item) -> list[Item]:
     """The predicates that speak of ``structure``, in order; empty where nothing is said of it."""
+    if PREDICATES.isdisjoint(sentence.kinds):
+        return []
     start, _ = sentence.segment(structure.start)
     before = _attributes(sentence, structure.start, start)
     if before and _said_of_another(sentence, before[0], structure):

@@ -173,3 +173,31 @@ def test_a_folder_is_hashed_by_names_and_contents(tmp_path):
     assert second["sha256"] != first["sha256"]
     (folder / "0.txt").rename(folder / "1.txt")
     assert hash_input(folder) == first
+
+
+def test_outputs_inside_an_input_are_no_part_of_it(tmp_path):
+    folder = tmp_path / "in"
+    folder.mkdir()
+    (folder / "1.txt").write_text("one")
+    first = hash_input(folder)
+    (folder / "out.csv").write_text("")
+    (folder / "out.csv.partial").mkdir()
+    (folder / "out.csv.partial" / "rows.part").write_text("")
+    assert hash_input(folder)["files"] == 3
+    outputs = [folder / "out.csv", folder / "out.csv.partial", tmp_path / "elsewhere.csv"]
+    assert hash_input(folder, outputs) == first
+
+
+def test_a_file_that_cannot_be_read_does_not_stop_the_hash(tmp_path):
+    (tmp_path / "1.txt").write_text("one")
+    first = hash_input(tmp_path)
+    (tmp_path / "2.txt").symlink_to("/proc/self/mem")
+    if not (tmp_path / "2.txt").exists():
+        pytest.skip("needs a file that opens and cannot be read, as Linux has one in /proc")
+    assert hash_input(tmp_path)["sha256"] != first["sha256"]
+
+
+def test_names_in_other_encodings_are_escaped(tmp_path):
+    with atomic_writer(tmp_path / "a.json") as file:
+        json.dump({"path": "caf\udce9"}, file, ensure_ascii=False)
+    assert json.loads((tmp_path / "a.json").read_text(encoding="utf-8")) == {"path": "caf\udce9"}
