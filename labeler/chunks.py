@@ -1,0 +1,202 @@
+"""A source in chunks, and a chunk labeled: what goes to a worker, and what comes back as the bytes of the outputs."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from hashlib import blake2b
+from itertools import islice
+from typing import Final, NamedTuple
+
+from corpora.errors import RadloopError, RunError
+from corpora.labels import STATE_NAMES, State
+from corpora.readers import Record
+from corpora.types import Provenance, Reject, Report, Section, Study
+from corpora.unique import SeenIds
+from labeler.base import Labeler
+from labeler.table import evidence_line, row_writer
+
+_RECORDS_AT_ONCE: Final = 500
+_CHARACTERS_AT_ONCE: Final = 2_000_000
+
+# a report and its provenance as plain tuples, which go between processes at a tenth of the cost of dataclasses
+Packed = tuple[str, str, tuple[tuple[str, int, int], ...], tuple[str, int | None, str | None]]
+
+
+class Mark(NamedTuple):
+    """A place in a source: so many records come before it, and this is their digest."""
+
+    records: int
+    digest: str
+
+
+START: Final = Mark(0, "")
+
+
+class Chunk(NamedTuple):
+    """Some records of a source in its order, and the place behind them."""
+
+    items: list[Packed | Reject]
+    characters: int
+    end: Mark
+
+
+class Task(NamedTuple):
+    """How chunks are to be labeled; ``layout`` is one of ``labeler.table``."""
+
+    labeler: str
+    schema: str
+    sections: str
+    evidence: bool
+    layout: str
+
+
+class Labeled(NamedTuple):
+    """What a chunk came to: lines for each part of the journal by its name, and what there is to count in them."""
+
+    end: Mark
+    parts: dict[str, str]
+    counts: Counter[str]
+
+
+def chunks(records: Iterator[Record], source: str, after: Mark) -> Iterator[Chunk]:
+    """The records behind ``after``, some at a time; a study whose id came before is rejected (``data.duplicate``).
+
+    Raises ``RunError`` (``run.changed``) if ``after`` is no place in this source.
+    """
+    seen = SeenIds()
+    digest = blake2b(digest_size=16)
+    for group in _groups(islice(records, after.records)):
+        _take(digest, group)
+        _checked(group, seen, source)
+    if after.records and digest.hexdigest() != after.digest:
+        raise RunError(
+            "run.changed", "the source no longer begins with the records that were labeled", where=source,
+            hint="run without --resume to start over",
+        )  # fmt: skip
+    number = after.records
+    for group in _groups(records):
+        number += len(group)
+        _take(digest, group)
+        items = _checked(group, seen, source)
+        yield Chunk(items, sum(map(_length, group)), Mark(number, digest.hexdigest()))
+
+
+def _groups(records: Iterable[Record]) -> Iterator[list[Record]]:
+    group: list[Record] = []
+    characters = 0
+    try:
+        for record in records:
+            group.append(record)
+            characters += _length(record)
+            if len(group) == _RECORDS_AT_ONCE or characters >= _CHARACTERS_AT_ONCE:
+                yield group
+                group, characters = [], 0
+    except RadloopError:
+        # what could be read before the source broke off is not lost
+        if group:
+            yield group
+        raise
+    if group:
+        yield group
+
+
+def _length(record: Record) -> int:
+    return len(record.report.text) if isinstance(record, Study) and record.report else 0
+
+
+def _take(digest: blake2b, group: Iterable[Record]) -> None:
+    for record in group:
+        text = record.code if isinstance(record, Reject) else record.report.text if record.report else ""
+        digest.update(f"{record.study_id}\0{text}\0".encode("utf-8", "surrogatepass"))
+
+
+def _checked(group: Iterable[Record], seen: SeenIds, source: str) -> list[Packed | Reject]:
+    group = list(group)
+    came_before = iter(seen.add([record.study_id for record in group if isinstance(record, Study)]))
+    return [
+        record if isinstance(record, Reject) else _packed(record, next(came_before), Provenance(source))
+        for record in group
+    ]
+
+
+def _packed(study: Study, came_before: bool, unknown: Provenance) -> Packed | Reject:
+    where = study.provenance or unknown
+    if came_before:
+        message = "this study id came before; only the first report is labeled"
+        return Reject("data.duplicate", message, where, study.study_id)
+    report = study.report
+    if report is None:
+        return Reject("data.no_report", "the study has no report", where, study.study_id)
+    sections = tuple((section.name, section.start, section.end) for section in report.sections)
+    return report.study_id, report.text, sections, (where.file, where.row, where.member)
+
+
+def label_chunk(labeler: Labeler, task: Task, chunk: Chunk) -> Labeled:
+    """Label the reports of a chunk; one that the labeler fails on is rejected, too (``label.failed``)."""
+    labels = labeler.schema.labels
+    write = row_writer(task.layout, labels)
+    parts: dict[str, list[str]] = {"rows": [], "evidence": [], "failures": []}
+    vectors: Counter[tuple[State, ...]] = Counter()
+    for item in chunk.items:
+        if isinstance(item, Reject):
+            parts["failures"].append(_failure_line(item))
+            continue
+        report = Report(item[0], item[1], tuple(Section(*section) for section in item[2]))
+        try:
+            states, mentions = _read(labeler, report, task)
+            row = write(report, states)
+        except Exception as error:  # whatever it is, the other reports go on
+            parts["failures"].append(_failure_line(_failed(report, error, item[3])))
+            continue
+        parts["rows"].append(row)
+        parts["evidence"].append(mentions)
+        vectors[states] += 1
+    counts = _counts(labels, vectors)
+    counts.update(reports=len(parts["rows"]), rejected=len(parts["failures"]))
+    return Labeled(chunk.end, {name: "".join(lines) for name, lines in parts.items()}, counts)
+
+
+def _read(labeler: Labeler, report: Report, task: Task) -> tuple[tuple[State, ...], str]:
+    if task.evidence:
+        vector = labeler(report, task.sections)
+        states, mentions = vector.states, evidence_line(report, vector)
+    else:
+        states, mentions = labeler.states(report, task.sections), ""
+    if len(states) != len(labeler.schema.labels):
+        raise ValueError("not one state for each label")
+    return states, mentions
+
+
+def _counts(labels: tuple[str, ...], vectors: Counter[tuple[State, ...]]) -> Counter[str]:
+    counts: Counter[str] = Counter()
+    for states, number in vectors.items():
+        for label, state in zip(labels, states, strict=True):
+            if state is not None:
+                counts[count_name(label, state)] += number
+    return counts
+
+
+def count_name(label: str, state: State) -> str:
+    """How the reports with a label in a state are called where they are counted.
+
+    >>> count_name("Edema", -1)
+    'Edema: uncertain'
+    """
+    return f"{label}: {STATE_NAMES[state]}"
+
+
+def _failed(report: Report, error: Exception, where: tuple[str, int | None, str | None]) -> Reject:
+    # the error's own words may hold the report's
+    message = f"the labeler failed on this report ({type(error).__name__})"
+    return Reject("label.failed", message, Provenance(*where), report.study_id)
+
+
+def _failure_line(reject: Reject) -> str:
+    where = reject.provenance
+    fields = {
+        "study_id": reject.study_id, "file": where.file, "row": where.row, "member": where.member,
+        "code": reject.code, "message": reject.message,
+    }  # fmt: skip
+    return json.dumps({name: value for name, value in fields.items() if value is not None}, ensure_ascii=False) + "\n"

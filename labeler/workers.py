@@ -1,0 +1,177 @@
+"""Chunks through one process or several, in order, with no more of them in memory than keep the processes busy."""
+
+from __future__ import annotations
+
+import gc
+import os
+import signal
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from functools import partial
+from multiprocessing import get_context, parent_process
+from typing import Final
+
+from corpora.errors import RadloopError, RunError
+from labeler.base import Labeler, load
+from labeler.chunks import Chunk, Labeled, Task, label_chunk
+
+# with less to do than this it takes longer to start workers than to label
+_WORTH_RECORDS: Final = 20_000
+_WORTH_CHARACTERS: Final = 10_000_000
+
+# a chunk, or at the end what kept the next one from coming: it is raised when the chunks before it are labeled
+Item = Chunk | RadloopError
+
+
+def usable_cores() -> int:
+    """How many cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def labeled(chunks: Iterator[Chunk], labeler: Labeler, task: Task, workers: int) -> Iterator[Labeled]:
+    """Every chunk labeled, in the order they come, by ``workers`` processes if there is enough to do, else by this one.
+
+    What ``chunks`` raises is raised behind the results of the chunks before. Raises ``RunError`` (``run.worker``) if a
+    worker is killed.
+    """
+    items = _or_fault(chunks)
+    first = _until_worth_it(items) if workers > 1 else []
+    if _is_worth_it(first):
+        yield from _by_workers(_emptying(first, items), task, workers)
+    else:
+        yield from _here(_emptying(first, items), labeler, task)
+
+
+def _or_fault(chunks: Iterator[Chunk]) -> Iterator[Item]:
+    try:
+        yield from chunks
+    except RadloopError as error:
+        yield error
+
+
+def _until_worth_it(items: Iterator[Item]) -> list[Item]:
+    first: list[Item] = []
+    for item in items:
+        first.append(item)
+        if _is_worth_it(first):
+            break
+    return first
+
+
+def _is_worth_it(items: list[Item]) -> bool:
+    chunks = [item for item in items if isinstance(item, Chunk)]
+    records = sum(len(chunk.items) for chunk in chunks)
+    return records >= _WORTH_RECORDS or sum(chunk.characters for chunk in chunks) >= _WORTH_CHARACTERS
+
+
+def _emptying(first: list[Item], rest: Iterator[Item]) -> Iterator[Item]:
+    # what was labeled need not stay in memory
+    while first:
+        yield first.pop(0)
+    yield from rest
+
+
+def _here(items: Iterator[Item], labeler: Labeler, task: Task) -> Iterator[Labeled]:
+    with _frozen():
+        for item in items:
+            if isinstance(item, RadloopError):
+                raise item
+            yield label_chunk(labeler, task, item)
+
+
+@contextmanager
+def _frozen() -> Iterator[None]:
+    # a lexicon is large and lasts: the collector need not look at it again and again
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
+
+
+def _by_workers(items: Iterator[Item], task: Task, workers: int) -> Iterator[Labeled]:
+    waiting: deque[Future[Labeled]] = deque()
+    fault: RadloopError | None = None
+    with _pool(task, workers) as pool, _killed_workers():
+        for item in items:
+            if isinstance(item, RadloopError):
+                fault = item
+                break
+            with _no_interrupts():
+                waiting.append(pool.submit(_label_in_worker, item))
+            if len(waiting) > 2 * workers:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    if fault is not None:
+        raise fault
+
+
+@contextmanager
+def _killed_workers() -> Iterator[None]:
+    try:
+        yield
+    except BrokenProcessPool as error:
+        raise RunError(
+            "run.worker", "a worker process was killed, as happens where memory runs out",
+            hint="run again with --resume; fewer --workers need less memory",
+        ) from error  # fmt: skip
+
+
+@contextmanager
+def _pool(task: Task, workers: int) -> Iterator[ProcessPoolExecutor]:
+    # spawned, not forked: the same on every system, and safe beside threads
+    pool = ProcessPoolExecutor(workers, get_context("spawn"), _start_worker, (task,))
+    try:
+        yield pool
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+@contextmanager
+def _no_interrupts() -> Iterator[None]:
+    """Hold back Ctrl-C: a process started meanwhile never gets it, this one does at the end."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    caught: list[int] = []
+    before = signal.signal(signal.SIGINT, lambda number, _: caught.append(number))
+    # the mask is for the new process, which inherits it; here another thread may take the signal
+    masks = hasattr(signal, "pthread_sigmask")
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT}) if masks else set()
+    try:
+        yield
+    finally:
+        if masks:
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        signal.signal(signal.SIGINT, before)
+        if caught:
+            signal.raise_signal(signal.SIGINT)
+
+
+_label: Callable[[Chunk], Labeled]
+
+
+def _start_worker(task: Task) -> None:
+    global _label
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    _label = partial(label_chunk, load(task.labeler, task.schema), task)
+    gc.freeze()
+
+
+def _end_with_parent() -> None:
+    # a worker whose parent was killed would wait for work for ever
+    parent = parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
+
+
+def _label_in_worker(chunk: Chunk) -> Labeled:
+    return _label(chunk)
