@@ -13,9 +13,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from functools import cache, lru_cache
-from operator import attrgetter
 from itertools import product
-from operator import itemgetter
+from operator import attrgetter, itemgetter
 from typing import Final
 
 from corpora.errors import ConfigError
@@ -198,7 +197,8 @@ def _paragraph_end(text: str, begin: int, end: int, headed: bool) -> int | None:
         full = _FULL_LINE * max(len(line) for line in text[begin:end].split("\n"))
         line = begin
         while (at := text.find("\n", line, last)) >= 0:
-            if _TEMPLATE_LINE.match(text, at + 1, end) or (at - line < full and _NEW_STATEMENT.match(text, at + 1, end)):
+            short = at - line < full
+            if _TEMPLATE_LINE.match(text, at + 1, end) or (short and _NEW_STATEMENT.match(text, at + 1, end)):
                 return at
             line = at + 1
     return blank.start() if blank else None
@@ -380,8 +380,11 @@ def select(report: Report, wanted: str = "findings,impression") -> list[Section]
     else:
         chosen = _chosen(tuple(section.name for section in sections), wanted)
     found = [sections[index] for index in chosen]
-    found.sort(key=attrgetter("start"))
+    found.sort(key=_BY_START)
     return found
+
+
+_BY_START: Final = attrgetter("start")
 
 
 @lru_cache(maxsize=4096)

@@ -82,8 +82,7 @@ def read_schema(path: Path) -> RulesSchema:
 
 def _resolve(file: SchemaFile, document: Document) -> RulesSchema:
     """The schema with its lexicons, every name in it looked up."""
-    home = document.files[0].parent if document.files else Path()
-    findings, cues = _lexicon_path(file.findings, home), _lexicon_path(file.cues, home)
+    findings, cues = _lexicon_path("findings", file.findings, document), _lexicon_path("cues", file.cues, document)
     lexicon = load_yaml(findings, FindingLexicon)
     _check_names(file, document)
     phrases = {label: _merged(lexicon.labels.get(label, LabelPhrases()), own) for label, own in file.labels.items()}
@@ -106,9 +105,16 @@ def _check_names(file: SchemaFile, document: Document) -> None:
                 raise ConfigError("config.label", message, where=document.where(field), hint="list it in labels")
 
 
-def _lexicon_path(name: str, home: Path) -> Path:
-    own = home / name
-    return own if own.is_file() else config_path(f"lexicons/{name}")
+def _lexicon_path(field: str, name: str, document: Document) -> Path:
+    """A file beside the schema, or the shipped lexicon of that name."""
+    home = document.files[0].parent if document.files else Path()
+    if (home / name).is_file():
+        return home / name
+    try:
+        return config_path(f"lexicons/{name}")
+    except ConfigError as error:
+        where = f"{document.where(field)}: {field}"
+        raise ConfigError(error.code, error.message, where=where, hint=error.hint) from None
 
 
 def _merged(shipped: LabelPhrases, own: LabelPhrases) -> LabelPhrases:

@@ -11,10 +11,12 @@ from collections.abc import Iterable
 from typing import Final
 
 from corpora.labels import NEGATIVE, POSITIVE, UNCERTAIN, State
-from labeler.rules.decide import ABNORMAL, FINE, WEAK, Decision
+from labeler.rules.decide import ABNORMAL, FINE, Decision
 from labeler.schemas import RulesSchema
 
 _STATES: Final[tuple[State, ...]] = (None, UNCERTAIN, NEGATIVE, UNCERTAIN, POSITIVE)
+_STATE_OF_DIGIT: Final = {f"{said:x}": _STATES[said.bit_length()] for said in range(16)}
+_NOT_IN_THE_WAY: Final = (None, NEGATIVE)
 
 #: Bits, four to a slot (a label's place, then ABNORMAL, then FINE): the strengths that were said. Effects add up by |.
 Effect = int
@@ -53,17 +55,14 @@ class Aggregator:
         return vector
 
     def _states(self, effect: Effect) -> tuple[State, ...]:
-        states = [_STATES[_strongest(effect, slot)] for slot in range(self._labels)]
+        # a slot is a hexadecimal digit: the last of them is the first slot
+        digits = f"{effect:x}"[::-1].ljust(self._labels, "0")
+        states = [_STATE_OF_DIGIT[digit] for digit in digits[: self._labels]]
         if self._no_finding >= 0 and self._normal(effect, states):
             states[self._no_finding] = POSITIVE
         return tuple(states)
 
     def _normal(self, effect: Effect, states: list[State]) -> bool:
-        if not effect or _strongest(effect, self._labels) >= WEAK:
+        if not effect or effect >> (self._labels * _BITS) & _STRENGTHS:
             return False
-        return all(states[index] in (None, NEGATIVE) for index in self._blocking)
-
-
-def _strongest(effect: Effect, slot: int) -> int:
-    """The greatest strength said of a slot; 0 where nothing was."""
-    return (effect >> (slot * _BITS) & _STRENGTHS).bit_length()
+        return all(states[index] in _NOT_IN_THE_WAY for index in self._blocking)

@@ -20,7 +20,8 @@ from typing import NamedTuple
 
 from corpora.labels import NEGATIVE, POSITIVE, UNCERTAIN, State
 from labeler.rules.grammar import Item
-from labeler.rules.sentence import CONTINUING, FINDINGS, PREDICATES, Sentence
+from labeler.rules.sentence import Sentence
+from labeler.rules.turns import CONTINUING, FINDINGS, PREDICATES
 from labeler.rules.vocabulary import VERBS, rule_character, rule_characters
 
 _OPENINGS = frozenset({"open", "modal"})

@@ -9,8 +9,9 @@ from typing import NamedTuple
 from corpora.labels import NEGATIVE, POSITIVE, UNCERTAIN, State
 from labeler.rules.assertion import Verdict, judge
 from labeler.rules.grammar import Grammar, Item
-from labeler.rules.sentence import FINDINGS, Fragments, Sentence, dense_places, read
+from labeler.rules.sentence import Fragments, Sentence, dense_places, read
 from labeler.rules.structures import predicates_of
+from labeler.rules.turns import FINDINGS
 from labeler.rules.vocabulary import rule_character, rule_characters
 
 STRENGTH = {POSITIVE: 4, UNCERTAIN: 3, NEGATIVE: 2}
@@ -53,7 +54,7 @@ def decide(grammar: Grammar, fragments: Fragments, reduced: str) -> list[Decisio
     decisions = []
     if not kinds.isdisjoint(FINDINGS):
         verdicts = _findings(sentence, grammar.near)
-        if ("either" in kinds or "versus" in kinds) and any([v[0] == POSITIVE for v in verdicts.values()]):
+        if "either" in kinds or "versus" in kinds:
             _weigh_alternatives(sentence, verdicts, grammar)
         decisions = [_decision(item, verdict) for item, verdict in verdicts.items()]
     if "structure" in kinds:
@@ -110,6 +111,8 @@ def _outside_definition(sentence: Sentence, item: Item, verdict: Verdict) -> Ver
 
 def _weigh_alternatives(sentence: Sentence, verdicts: dict[Item, Verdict], grammar: Grammar) -> None:
     """Take back what is asserted of "A or B" and "A versus B": one of them is meant."""
+    if not any(verdict[0] == POSITIVE for verdict in verdicts.values()):
+        return
     for item in verdicts:
         link = _weighed(sentence, item)
         if link is not None and verdicts[item].state == POSITIVE:

@@ -9,7 +9,7 @@ in one depends on nothing else, so each is looked through once.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from itertools import pairwise
@@ -81,10 +81,12 @@ class Tokenizer:
     tenth of what spaCy takes to make a Doc of known words.
     """
 
-    def __init__(self, vocabulary: Vocabulary, nlp: Language) -> None:
+    def __init__(self, vocabulary: Vocabulary, nlp: Language, words: Mapping[str, str]) -> None:
+        """``words`` is the canonical word of stretches that are one token, as far as they are known from the start."""
         self._vocabulary = vocabulary
         self._nlp = nlp
         self._known = _Known(self)
+        self._known.update({word: vocabulary.character(canonical) for word, canonical in words.items()})
         self._located: dict[str, list[_Token]] = {}
 
     def characters(self, text: str) -> str:
@@ -196,7 +198,7 @@ def compile_grammar(
     termset = {kind: dense(phrases) for kind, phrases in negation.items()}
     termset["pseudo"] = sorted({*termset["pseudo"], *_hidden_negations(dense_groups, termset)})
     dense_groups += [(f"neg_{kind}", "", phrases) for kind, phrases in termset.items()]
-    tokenizer = Tokenizer(vocabulary, _canonical(nlp, vocabulary))
+    tokenizer = Tokenizer(vocabulary, _canonical(nlp, vocabulary), _plain_words(nlp, canonical))
     return Grammar(
         tokenizer,
         vocabulary,
@@ -224,6 +226,16 @@ def _split(nlp: Language, phrases: Iterable[str]) -> dict[str, list[str]]:
     """The tokens of every piece between spaces, as spaCy's tokenizer sees them."""
     pieces = {piece for phrase in phrases for piece in phrase.split(" ")}
     return {piece: [token.text.lower() for token in nlp.tokenizer(piece)] for piece in pieces}
+
+
+def _plain_words(nlp: Language, canonical: Mapping[str, list[str]]) -> dict[str, str]:
+    """The words of the lexicon that are one token each, but spaCy's exceptions, which bring a ``NORM`` of their own."""
+    exceptions: AbstractSet[str] = nlp.tokenizer.rules.keys()  # type: ignore[union-attr]  # not in spaCy's stubs
+    return {
+        piece: words[0]
+        for piece, words in canonical.items()
+        if len(words) == 1 and piece == piece.lower() and piece not in exceptions
+    }
 
 
 def _phrase_groups(labels: dict[str, LabelPhrases], cues: CueLexicon) -> Iterator[tuple[str, str, list[str]]]:

@@ -8,16 +8,13 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
-from collections import defaultdict
-from itertools import accumulate
 from operator import add, itemgetter
 from typing import NamedTuple
 
 from labeler.rules.grammar import Grammar, Item, Phrasebook
-from labeler.rules.vocabulary import ASSERTIVE, UNKNOWN, VERBS, rule_character, rule_characters
+from labeler.rules.turns import ENDING, FINDINGS, PREDICATES, turns
+from labeler.rules.vocabulary import ASSERTIVE, UNKNOWN, VERBS
 
-FINDINGS = frozenset({"finding", "weak", "located"})
-PREDICATES = frozenset({"normal", "abnormal", "borderline", "unchanged"})
 # kinds that claim their words: of two that overlap, only the longer is there
 _CLAIMING = FINDINGS | PREDICATES | {
     "absent", "structure", "subject", "modal", "open", "doubt", "doubt_after", "affirm", "unmention", "unmention_after",
@@ -30,24 +27,10 @@ _READ = FINDINGS | {"absent", "structure", "other", "fine", "ignore"}
 _JUDGED = FINDINGS | {"structure", "other"}
 _NAMING = FINDINGS | {"absent", "structure", "normal"}
 _CUES = frozenset({"modal", "open", "doubt", "doubt_after", "affirm", "unmention", "unmention_after", "artifact"})
-_ENDING = FINDINGS | {"ignore"}
-_TURNING = _ENDING | {"turn"}
+_TURNING = ENDING | {"turn"}
 # what no segment matters to is read without them
 _SEGMENTED = _CUES | _NEGATION | {"structure", "unless", "either", "versus"}
-_ANATOMY = frozenset({"structure", "subject"})
 _IN_ORDER = itemgetter(2, 3, 0, 1)
-_THERE = rule_character("there")
-_ALTERNATIVES = rule_characters("or", "nor")
-_JOINS = rule_characters(",", "and", "with")
-_NOTED = rule_characters(
-    "seen", "identified", "noted", "demonstrated", "visualized", "evident", "present", "appreciated"
-)
-#: Words behind which a statement goes on.
-CONTINUING = rule_characters(
-    ",", "and", "or", "in", "within", "on", "at", "with", "of", "to", "but", "which", "that", "as"
-)
-_AND = rule_character("and")
-_REACHING = frozenset({"unmention", "open", "modal", "doubt"})
 _MOST_FRAGMENTS = 100_000
 _END = " "
 # Item(...) itself takes four times as long, and there are four of them to a sentence
@@ -107,24 +90,22 @@ class Sentence:
 
 
 class Fragment(NamedTuple):
-    """What is found in a stretch of words that no phrase reaches out of; positions are those of a sentence."""
+    """What is found in a stretch of words that no phrase reaches out of; positions are its own."""
 
     items: list[Item]
     negation: list[Item]
     kinds: frozenset[str]
 
 
-class Fragments:
-    """The fragments that sentences are made of; each is looked through once.
+_NOTHING = Fragment([], [], frozenset())
 
-    What is found is remembered by the fragment's place in its sentence, too: to look it up there takes a third of what
-    it takes to move the items.
-    """
+
+class Fragments:
+    """The fragments that sentences are made of; each is looked through once."""
 
     def __init__(self, phrasebook: Phrasebook) -> None:
         self._phrasebook = phrasebook
-        self._known: defaultdict[int, dict[str, Fragment]] = defaultdict(dict)
-        self._count = 0
+        self._known: dict[str, Fragment] = {}
 
     def found(self, words: str) -> tuple[list[Item], list[Item], set[str]]:
         """What is in ``words``: the items that stand, the negations, and the kinds of all of these."""
@@ -138,44 +119,32 @@ class Fragments:
             if pair in bonds:
                 continue
             part = words[begin:end]
-            fragment = known[begin].get(part) or self._add(part, begin)
+            fragment = known.get(part) or self._add(part)
             if fragment is not _NOTHING:
                 standing, negating, of_kinds = fragment
                 kinds |= of_kinds
-                items += standing
-                if negating:
+                if begin:
+                    # as a call this would take a third longer
+                    items += [_new_item(Item, (kind, label, s + begin, e + begin)) for kind, label, s, e in standing]
+                    if negating:
+                        negation += [_new_item(Item, (kind, "", s + begin, e + begin)) for kind, _, s, e in negating]
+                else:
+                    items += standing
                     negation += negating
             begin = end
         return items, negation, kinds
 
-    def _add(self, words: str, begin: int) -> Fragment:
-        if self._count >= _MOST_FRAGMENTS:
+    def _add(self, words: str) -> Fragment:
+        found = self._phrasebook.match(words)
+        fragment = _NOTHING
+        if found:
+            standing = _claim(found)
+            negation = [item for item in found if item[0] in _NEGATION]
+            fragment = Fragment(standing, negation, frozenset([item[0] for item in standing + negation]))
+        if len(self._known) >= _MOST_FRAGMENTS:
             self._known.clear()
-            self._count = 0
-        first = self._known[0].get(words) if begin else None
-        fragment = first or _look_through(self._phrasebook, words)
-        if begin:
-            self._remember(words, 0, fragment)
-            standing, negation, kinds = fragment
-            fragment = Fragment(_moved(standing, begin), _moved(negation, begin), kinds) if kinds else fragment
-        self._remember(words, begin, fragment)
+        self._known[words] = fragment
         return fragment
-
-    def _remember(self, words: str, begin: int, fragment: Fragment) -> None:
-        self._known[begin][words] = fragment
-        self._count += 1
-
-
-def _look_through(phrasebook: Phrasebook, words: str) -> Fragment:
-    found = phrasebook.match(words)
-    if not found:
-        return _NOTHING
-    standing = _claim(found)
-    negation = [item for item in found if item[0] in _NEGATION]
-    return Fragment(standing, negation, frozenset([item[0] for item in standing + negation]))
-
-
-_NOTHING = Fragment([], [], frozenset())
 
 
 def read(grammar: Grammar, fragments: Fragments, reduced: str) -> Sentence | None:
@@ -191,7 +160,7 @@ def read(grammar: Grammar, fragments: Fragments, reduced: str) -> Sentence | Non
         return Sentence(words, items, kinds, [0])
     starts = [0]
     if not (kinds.isdisjoint(_TURNING) or kinds.isdisjoint(_SEGMENTED)):
-        starts += _turns(grammar, words, reduced, items, negation, kinds)
+        starts += turns(grammar, words, reduced, items, negation, kinds)
     sentence = Sentence(words, items, kinds, starts)
     if negation and not (kinds.isdisjoint(_NEGATABLE) and "structure" not in kinds):
         _negate(grammar, sentence, negation)
@@ -206,10 +175,6 @@ def _across(words: str, item: Item) -> bool:
     return words[start - 1] in VERBS and words[end] in VERBS
 
 
-def _moved(items: list[Item], by: int) -> list[Item]:
-    return [_new_item(Item, (kind, label, start + by, end + by)) for kind, label, start, end in items]
-
-
 def dense_places(reduced: str) -> list[int]:
     """Where the dense words of a sentence are in its reduced form."""
     return [index for index, character in enumerate(reduced) if character != ASSERTIVE]
@@ -219,7 +184,9 @@ def _negate(grammar: Grammar, sentence: Sentence, negation: list[Item]) -> None:
     """Lay the sentence out for negspacy, and take its answer back to the sentence's positions."""
     telling = {position for _, _, start, end in negation for position in range(start, end)}
     entities = [item for item in sentence.items if item[0] in _NEGATABLE]
-    positions, places = _stretches(sentence, telling, entities) or _laid_out(sentence, telling, entities)
+    alone = len(negation) == 1 and len(sentence.starts) == 1
+    layout = _around(negation[0], entities) if alone else _stretches(sentence, telling, entities)
+    positions, places = layout or _laid_out(sentence, telling, entities)
     written = sentence.words
     words = "".join([written[position] if position in telling else UNKNOWN for position in positions])
     starts = _FIRST_ALONE if len(sentence.starts) == 1 else tuple([positions.index(start) for start in sentence.starts])
@@ -238,6 +205,26 @@ def _negate(grammar: Grammar, sentence: Sentence, negation: list[Item]) -> None:
 _FIRST_ALONE = (0,)
 # the positions of a sentence that a layout keeps, and where in the layout each entity is
 _Layout = tuple[list[int], list[tuple[int, int]]]
+
+
+def _around(negation: Item, entities: list[Item]) -> _Layout | None:
+    """The layout of ``_stretches`` for one negation in one segment, which is the usual case, in a third of the time."""
+    _, _, begin, after = negation
+    positions = [*range(begin, after)] if begin == 0 else [0, *range(begin, after)]
+    last = len(positions)
+    places = []
+    behind = False
+    for _, _, start, end in entities:
+        if start >= after:
+            behind = True
+            places.append((last, last + 1))
+        elif end <= begin:
+            places.append((0, 1))
+        else:
+            return None
+    if behind:
+        positions.append(after)
+    return positions, places
 
 
 def _stretches(sentence: Sentence, telling: set[int], entities: list[Item]) -> _Layout | None:
@@ -339,77 +326,3 @@ def _covers(ignore: Item, item: Item) -> bool:
     """Whether ``item`` is only part of a longer phrase that is no mention of its label."""
     overlap = ignore.start < item.end and item.start < ignore.end
     return ignore.label == item.label and overlap and ignore.end - ignore.start >= item.end - item.start
-
-
-def _led_by_filler(reduced: str) -> frozenset[int]:
-    """The dense words that an assertive filler stands before ("a mild effusion")."""
-    return frozenset(accumulate(map(len, reduced.split(ASSERTIVE)[:-1])))
-
-
-def _turns(
-    grammar: Grammar, words: str, reduced: str, items: list[Item], negation: list[Item], kinds: set[str]
-) -> list[int]:
-    """Where a statement of its own begins after a finding was named: no negation or doubt crosses it."""
-    count = len(words)
-    ends = {item[3] for item in items if item[0] in _ENDING}
-    first = min(ends, default=count)
-    cuts: set[int] = set()
-    if "turn" in kinds:
-        reached = min([item[3] for item in items if item[0] in _REACHING], default=count)
-        late = {item[2] for item in negation if item[0] == "neg_following"} if "neg_following" in kinds else ()
-        turns = [item[2] for item in items if item[0] == "turn" and item[2] > 0 and item[2] not in late]
-        cuts.update([at for at in turns if at >= first or at >= reached or words[at] == _THERE])
-    if first == count:
-        return sorted(cuts)
-    last_finding = max([item[2] for item in items if item[0] in _ENDING])
-    if not (_ANATOMY.isdisjoint(kinds) and _NOTED.isdisjoint(words)):
-        cuts.update(_run_on(words, items, ends, first, last_finding))
-    assertive = grammar.vocabulary.assertive_characters
-    asserted = _led_by_filler(reduced) if ASSERTIVE in reduced else _NOWHERE
-    if asserted or not assertive.isdisjoint(words):
-        cuts.update(_asserted_anew(words, items, ends, asserted, assertive, last_finding))
-    return sorted(cuts)
-
-
-_NOWHERE: frozenset[int] = frozenset()
-
-
-def _asserted_anew(
-    words: str, items: list[Item], ends: set[int], asserted: frozenset[int], assertive: frozenset[str], last: int
-) -> list[int]:
-    """Where a word begins a new statement after a comma, "and" or "with" ("no effusion, mild edema")."""
-    count = len(words)
-    unmentioned = min([item[3] for item in items if item[0] == "unmention"], default=count)
-    cuts = []
-    for at in range(max(min(ends), _last_alternative(words) + 1), count):
-        if words[at] in assertive or at in asserted:
-            listed = words[at - 1] == _AND and unmentioned <= at
-            if (words[at - 1] in _JOINS and not listed) or (at in ends and at <= last and words[at] not in _JOINS):
-                cuts.append(at)
-    return cuts
-
-
-def _run_on(words: str, items: list[Item], ends: set[int], first: int, last_finding: int) -> list[int]:
-    """Where dictation without full stops goes on with another subject ("is normal | lungs"), or after "is seen"."""
-    cuts: list[int] = []
-    named = [item[2] for item in items if item[0] in _ANATOMY and item[2] >= first]
-    if named:
-        anatomy = {item[3] for item in items if item[0] in _ANATOMY}
-        stated = ends.union(
-            [
-                item[3]
-                for item in items
-                if item[0] in PREDICATES and item[2] and (words[item[2] - 1] in VERBS or item[2] in anatomy)
-            ]
-        )
-        cuts = [start for start in named if start in stated]
-    if not _NOTED.isdisjoint(words):
-        for at in range(max(first, 2), last_finding + 1):
-            if words[at - 1] in _NOTED and words[at - 2] in VERBS and words[at] not in CONTINUING:
-                cuts.append(at)
-    return cuts
-
-
-def _last_alternative(words: str) -> int:
-    """Where the last "or" or "nor" is; -1 where there is none."""
-    return max(map(words.rfind, _ALTERNATIVES))

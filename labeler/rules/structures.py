@@ -7,7 +7,8 @@ tortuous" of one; "stable" alone leaves the size open.
 from __future__ import annotations
 
 from labeler.rules.grammar import Item
-from labeler.rules.sentence import FINDINGS, PREDICATES, Sentence
+from labeler.rules.sentence import Sentence
+from labeler.rules.turns import FINDINGS, PREDICATES
 from labeler.rules.vocabulary import UNKNOWN, VERBS, rule_character, rule_characters
 
 _ANATOMY = frozenset({"structure", "subject"})

@@ -12,6 +12,8 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
 
+from rapidfuzz.distance import OSA
+
 OTHER = "_"
 MASK = "<mask>"
 NUMBER = "<number>"
@@ -108,13 +110,13 @@ class Vocabulary:
         """A long word of the lexicon one slip away (letter missing, added, wrong, or two swapped), if only one is."""
         if len(word) < _SHORTEST_MISSPELT or not word.isalpha():
             return None
-        from rapidfuzz.distance import OSA
-
         near = {
             candidate
             for spelling in (word, *_singulars(word))
             for candidate in self._long_words.get(_outline(spelling), ())
-            if not _only_ending(candidate, spelling) and OSA.distance(spelling, candidate, score_cutoff=1) == 1
+            if -2 < len(candidate) - len(spelling) < 2
+            and not _only_ending(candidate, spelling)
+            and OSA.distance(spelling, candidate, score_cutoff=1) == 1
         }
         return near.pop() if len(near) == 1 else None
 

@@ -38,11 +38,14 @@ PLACES: Final[tuple[tuple[str, str | None, str], ...]] = (
     ("labeler/rules/negation.py", None, "negspacy"),
     ("labeler/rules/aggregate.py", None, "adding up"),
     ("labeler/rules/sentence.py", None, "phrases, overlaps, segments"),
+    ("labeler/rules/turns.py", None, "phrases, overlaps, segments"),
     ("labeler/rules/assertion.py", None, "deciding"),
     ("labeler/rules/structures.py", None, "deciding"),
     ("labeler/rules/decide.py", None, "deciding"),
     ("labeler/rules/", None, "looking up sentences"),
     ("labeler/batch.py", None, "passing on"),
+    ("labeler/chunks.py", None, "passing on"),
+    ("labeler/workers.py", None, "passing on"),
 )
 
 
