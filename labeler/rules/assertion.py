@@ -31,12 +31,13 @@ _UNMENTIONING = frozenset({"unmention", "unmention_after"})
 _EXPLAINING = frozenset({"modal", "affirm"})
 _EXPLAINED_WITHIN = 2
 # "the tip of the tube is not seen" says nothing of the tube
-_PARTS = frozenset({"subject"})
+_PARTS = frozenset({"part"})
 _PART_OF = 2
 _LISTING = rule_characters("or", "and")
 _LINKS = frozenset({"either", "versus"})
 _COMMA, _OR, _AND, _SLASH = map(rule_character, (",", "or", "and", "/"))
-_WITH, _WITHOUT = map(rule_character, ("with", "without"))
+_WITH = rule_character("with")
+_PARTING = rule_characters("with", "without", ":")
 
 
 class Verdict(NamedTuple):
@@ -196,7 +197,7 @@ def _joined(sentence: Sentence, start: int, end: int) -> bool:
     words = sentence.words[start:end]
     if not sentence.holds(start, end, FINDINGS):
         return _COMMA not in words or len(words) <= 1 or not sentence.holds(start, end, PREDICATES)
-    if _WITH in words or _WITHOUT in words:
+    if not _PARTING.isdisjoint(words):
         return False
     return _COMMA not in words or _AND in words or _OR in words
 

@@ -24,12 +24,15 @@ from spacy.vocab import Vocab
 from labeler.rules.lexicon import CueLexicon, LabelPhrases, Negation
 from labeler.rules.negation import Negator
 from labeler.rules.phrases import expand
-from labeler.rules.vocabulary import Vocabulary
+from labeler.rules.vocabulary import Vocabulary, rule_character
 
 _MOST_LEXEMES = 300_000
 _MOST_STRETCHES = 300_000
 _MOST_LOCATED = 30_000
 _LONGEST_STRETCH = 100
+_MOST_AT_ONCE = 100
+# between spaces they part a heading from what is said of it, as a colon does ("Pneumothorax - none")
+_DASHES = frozenset({"-", "--", "\u2013", "\u2014"})
 _STRETCH = re.compile(r"\S+")
 
 
@@ -87,6 +90,7 @@ class Tokenizer:
         self._nlp = nlp
         self._known = _Known(self)
         self._known.update({word: vocabulary.character(canonical) for word, canonical in words.items()})
+        self._known.update(dict.fromkeys(_DASHES, rule_character(":")))
         self._located: dict[str, list[_Token]] = {}
 
     def characters(self, text: str) -> str:
@@ -105,10 +109,16 @@ class Tokenizer:
         return found
 
     def _locate(self, stretch: str) -> list[_Token]:
+        if stretch in _DASHES:
+            return [(0, len(stretch), rule_character(":"))]
         tokens = self._located.get(stretch)
         if tokens is None:
             character = self._vocabulary.character
-            tokens = [(token.idx, token.idx + len(token), character(token.norm_)) for token in self._doc(stretch)]
+            tokens = [
+                (at + token.idx, at + token.idx + len(token), character(token.norm_))
+                for at, part in _parts_of(stretch)
+                for token in self._doc(part)
+            ]
             if len(stretch) <= _LONGEST_STRETCH:
                 if len(self._located) >= _MOST_LOCATED:
                     self._located.clear()
@@ -117,12 +127,18 @@ class Tokenizer:
 
     def learn(self, stretch: str) -> str:
         """The characters of a stretch without white space."""
-        return "".join([self._vocabulary.character(token.norm_) for token in self._doc(stretch)])
+        character = self._vocabulary.character
+        return "".join([character(token.norm_) for _, part in _parts_of(stretch) for token in self._doc(part)])
 
     def _doc(self, stretch: str) -> Doc:
         if len(self._nlp.vocab) > _MOST_LEXEMES:
             self._nlp = _canonical(_blank_english(), self._vocabulary)
         return self._nlp.tokenizer(stretch)
+
+
+def _parts_of(stretch: str) -> Iterator[tuple[int, str]]:
+    """A stretch in parts that spaCy can take: its time grows with the square of a run of brackets or emoji."""
+    return ((at, stretch[at : at + _MOST_AT_ONCE]) for at in range(0, len(stretch), _MOST_AT_ONCE))
 
 
 def _folded(stretch: str) -> str:
@@ -258,6 +274,7 @@ def _phrase_groups(labels: dict[str, LabelPhrases], cues: CueLexicon) -> Iterato
     yield "turn", "", cues.turns
     yield "exception", "", cues.exceptions
     yield "change", "", cues.change
+    yield "part", "", cues.parts
     yield "alternative", "", [*cues.alternatives, *cues.artifacts]
     yield "artifact", "", cues.artifacts
 

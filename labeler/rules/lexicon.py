@@ -122,6 +122,9 @@ class CueLexicon(_Strict):
     no_change: Phrases = Field(
         default_factory=list, description="Holds a negation word, says only that something is as before."
     )
+    parts: Phrases = Field(
+        default_factory=list, description="Parts of a thing: the tip of a tube that is not seen denies no tube."
+    )
     artifacts: Phrases = Field(default_factory=list, description="What turns a finding into none.")
     alternatives: Phrases = Field(
         default_factory=list, description="What a finding is weighed against that is no label."

@@ -57,6 +57,10 @@ class CueNegex(Negex):
             [(key, start, end) for kind, key, start, end in matches if kind == wanted and start not in hidden]
             for wanted in ("Preceding", "Following", "Termination")
         )
+        # "has resolved" behind a finding is one cue: its "resolved" does not reach forward to the next finding
+        named = min((span.end for span in doc.spans.get("radloop", ())), default=len(doc))
+        late = [(start, end) for _, start, end in after if named <= start]
+        before = [cue for cue in before if not any(start <= cue[1] and cue[2] <= end for start, end in late)]
         self.cues = before, after, ends
         return self.cues
 

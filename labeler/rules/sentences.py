@@ -19,7 +19,7 @@ _ABBREVIATIONS = (
 # set, which is what the pattern looks for first: three times as fast as the alternatives one by one.
 _BOUNDARY = re.compile(
     r"[.!?\n\d](?:"
-    r"(?P<stop>(?<=[.!?])[.!?]*)(?=[\s\"')\]]|$|(?<=[a-z)%]\.)[A-Z][A-Za-z]|(?<=[a-z]{3}\.)[a-z]{3})"
+    r"(?P<stop>(?<=[.!?])[.!?]*)(?=[\s\"')\]]|$|(?<=[a-z)%]\.)[A-Z][A-Za-z]|(?<=[a-z]{3}\.)[a-z]{2})"
     r"|(?P<line>(?<=\n))"
     r"|(?P<item>(?<=[\s.]\d)\d?[.)](?=\s+[A-Za-z])))"
 )
@@ -40,6 +40,10 @@ _LEADING = re.compile(r"[\s\-*•·.]*(?:\(?\d{1,2}[.)](?=\s|[A-Z]))?[\s\-*•·
 _NEW_LINE_STARTS = re.compile(r"\s*(?:$|[-*•·]|\(?\d{1,2}[.)]\s|[A-Z][A-Za-z/&, ]{0,40}:|\n)")
 _ABBREVIATED = re.compile(rf"\b(?:{'|'.join(re.escape(a) for a in _ABBREVIATIONS)}|[A-Z])$", re.IGNORECASE)
 _SHORT_LINE = 0.6
+# dots that lead from a heading to what is said of it ("Heart size ..... normal")
+_LEADER = 4
+# the rules' time grows with the square of a sentence's length, and nobody writes one of this length
+_LONGEST_SENTENCE = 4000
 
 
 def pieces(text: str) -> list[str]:
@@ -86,7 +90,11 @@ def sentences(text: str, start: int = 0, end: int | None = None) -> list[tuple[i
 
 def _one_sentence(text: str, start: int, end: int) -> bool:
     """Whether that is plain to see."""
-    if start >= end or text[start] not in _LETTERS or _DOUBTFUL.search(text, start, end - 1):
+    if (
+        not 0 < end - start <= _LONGEST_SENTENCE
+        or text[start] not in _LETTERS
+        or _DOUBTFUL.search(text, start, end - 1)
+    ):
         return False
     return " " not in text[max(start, end - 3) : end - 1]
 
@@ -96,6 +104,11 @@ def _append(spans: list[tuple[int, int]], text: str, start: int, end: int) -> No
     start = leading.end() if leading else start
     while end > start and text[end - 1].isspace():
         end -= 1
+    while end - start > _LONGEST_SENTENCE:
+        limit = start + _LONGEST_SENTENCE
+        cut = text.rfind(" ", start + 1, limit) + 1 or limit
+        spans.append((start, cut))
+        start = cut
     if end > start:
         spans.append((start, end))
 
@@ -104,6 +117,8 @@ def _inside(text: str, at: int, after: int, begin: int, end: int) -> bool:
     """Whether the stop at ``at`` is no sentence end: abbreviation, list number, "? pneumonia", "(...?)"."""
     if text[at] == ".":
         head = text[max(begin, at - 8) : at]
+        if after - at >= _LEADER and text[after : after + 2].lstrip()[:1].islower():
+            return True
         if after - at == 1 and _ABBREVIATED.search(head):
             following = text[after : after + 3].lstrip()
             return not (following[:1].isupper() and head[-1:].isupper() and len(head.split()[-1]) > 1)
