@@ -12,6 +12,7 @@ labels:
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -69,6 +70,7 @@ def load_schema(name: str) -> RulesSchema:
     return schema
 
 
+@cache
 def chexpert14_v1() -> RulesSchema:
     """The 14 observations of CheXpert."""
     return read_schema(config_path("schemas/chexpert14.v1.yaml"))
