@@ -1,0 +1,1 @@
+"""Numbers with their uncertainty: resampling by cluster, intervals, kappa. numpy only."""
