@@ -20,7 +20,12 @@ from corpora.errors import ConfigError
 if TYPE_CHECKING:
     from labeler.batch import RunSummary
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+app = typer.Typer(
+    help="Label radiology reports, explain the labels, score them against gold.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
 
 
 class Engine(StrEnum):
