@@ -4,61 +4,20 @@
     Impression - 1. Stable.               -> impression
     LUNGS: Clear.  Pneumothorax: None.    part of the section around it
 
-A heading is one of the phrases below before a colon or a dash, or alone on its line. Whether it is a heading or part
-of a sentence ("there are other findings: ...") is decided by what stands before it and by its capitals.
+A heading is one of the phrases of ``corpora.headings`` before a colon or a dash, or alone on its line. Whether it is a
+heading or part of a sentence ("there are other findings: ...") is decided by what stands before it and its capitals.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from functools import cache, lru_cache
-from itertools import product
 from operator import attrgetter, itemgetter
 from typing import Final
 
 from corpora.errors import ConfigError
+from corpora.headings import BY_LAST_WORD, INNER_WORDS, NAMED, NAMES
 from corpora.types import Report, Section
-
-# "(s)" stands for the singular, the plural and the literal "(s)"
-_PHRASES: Final[dict[str, str]] = {
-    "findings": "finding(s), chest findings, lung findings, x-ray findings, radiographic findings, imaging findings, "
-    "radiological findings, result(s), observation(s), report, narrative, description",
-    "impression": "impression(s), imp, conclusion(s), opinion(s), summary, interpretation(s), assessment, "
-    "assessment and plan, assessment/plan, impression and plan, impression/plan, final impression, overall impression, "
-    "impression and recommendation(s), impression/recommendation(s), conclusion and recommendation(s), "
-    "conclusion/recommendation(s), summary and recommendation(s), radiological opinion",
-    "findings_impression": "",
-    "indication": "indication(s), clinical indication(s), clinical information, clinical info, clinical details, "
-    "clinical data, clinical question(s), clinical statement, clinical summary, clinical background, clinical notes, "
-    "clinical context, clinical request, clinical, clinical diagnosis, clinical impression, provisional diagnosis, "
-    "admitting diagnosis, relevant clinical information, question, reason, reason for exam(s), reason for examination, "
-    "reason for this exam, reason for this examination, reason for study, reason for this study, reason for x-ray, "
-    "reason for visit, reason for referral, reason for request, indication for exam, indication for examination, "
-    "indication for study, indication/history, indication and history, history/indication, history and indication, "
-    "clinical history/indication, symptom(s), chief complaint, presenting complaint",
-    "history": "history, hx, clinical history, clinical hx, medical history, past medical history, patient history, "
-    "brief history, relevant history, history of present illness, hpi, pmh",
-    "comparison": "comparison(s), comparison study, comparison studies, comparison exam(s), comparison examination(s), "
-    "comparison film(s), comparison is made to, compared to, compared with, prior(s), prior study, prior studies, "
-    "prior exam(s), prior examination(s), prior film(s), prior imaging, previous, previous study, previous studies, "
-    "previous exam(s), previous examination(s), previous film(s), previous imaging",
-    "technique": "technique(s), procedure(s), procedure comment(s), procedure description, exam(s), exam date, "
-    "exam type, exam performed, exam description, date of exam, type of exam, examination(s), examination performed, "
-    "date of examination, type of examination, study, study date, study type, study performed, study description, "
-    "view(s), number of views, technique and views, projection(s), protocol, modality",
-    "recommendation": "recommendation(s), suggestion(s), recommendation(s) and suggestion(s), "
-    "recommendation(s)/suggestion(s), follow-up recommendation(s), plan, advice",
-    "wet_read": "wet read, wet-read, wet reading, preliminary report, preliminary read, preliminary reading, "
-    "preliminary interpretation, preliminary, prelim report, prelim read, prelim",
-    "addendum": "addendum, addenda, addendum report, supplementary report",
-    "notification": "notification(s), communication, critical result(s), critical results communication, "
-    "discussion of results",
-    "body": "final report, final read, final reading, radiology report, x-ray report",
-}
-
-#: The names a section can have.
-NAMES: Final = tuple(_PHRASES)
 
 _READING: Final = frozenset({"findings", "impression", "findings_impression"})
 _MOST_LAID_OUT: Final = 64
@@ -91,36 +50,6 @@ _TITLE_ENDS: Final = _TITLE_WORDS | frozenset("view views pa ap lateral lat port
 _Mark = tuple[int, int, str, frozenset[str] | None]
 
 
-def _spell(phrase: str) -> Iterator[str]:
-    parts = phrase.split("(s)")
-    for endings in product(("", "s", "(s)"), repeat=len(parts) - 1):
-        yield "".join(part + ending for part, ending in zip(parts, (*endings, ""), strict=True))
-
-
-def _phrases() -> Iterator[tuple[str, str]]:
-    for name, listed in _PHRASES.items():
-        for phrase in filter(None, listed.split(", ")):
-            yield from ((spelled, name) for spelled in _spell(phrase))
-    joiners = ("/", " / ", " and ", " & ", "-", " - ", ", ")
-    lasts = ("impression(s)", "conclusion(s)", "opinion", "interpretation")
-    for joiner, last in product(joiners, lasts):
-        yield from ((spelled, "findings_impression") for spelled in _spell(f"finding(s){joiner}{last}"))
-
-
-_NAMED: Final = dict(_phrases())
-
-
-def _by_last_word() -> dict[str, tuple[tuple[str, str], ...]]:
-    found: dict[str, list[tuple[str, str]]] = {}
-    for phrase, name in sorted(_NAMED.items(), key=lambda item: -len(item[0])):
-        found.setdefault(phrase.split()[-1], []).append((phrase, name))
-    return {last: tuple(phrases) for last, phrases in found.items()}
-
-
-_BY_LAST_WORD: Final = _by_last_word()
-_INNER_WORDS: Final = frozenset(word for phrase in _NAMED for word in phrase.split()[:-1])
-
-
 # one character where the separator is; a dash must have white space after it
 _SEPARATORS: Final = (":", "- ", "\u2013 ", "\u2014 ", "-\n", "-\r")
 _PADDING: Final = " \t\r\xa0*_-\u2013\u2014"
@@ -148,7 +77,7 @@ def heading_name(heading: str) -> str | None:
     >>> heading_name("Clinical History"), heading_name("LUNGS")
     ('history', None)
     """
-    return _NAMED.get(" ".join(heading.lower().split()))
+    return NAMED.get(" ".join(heading.lower().split()))
 
 
 def split_sections(text: str) -> tuple[Section, ...]:
@@ -233,14 +162,14 @@ def _leads_line(text: str, at: int) -> _Mark | None:
 
 def _is_wrapped(text: str, line: int) -> bool:
     """Whether the line before may hold the first words of a phrase: REASON FOR / EXAMINATION."""
-    return text[max(0, line - 16) : line].split()[-1].lower() in _INNER_WORDS
+    return text[max(0, line - 16) : line].split()[-1].lower() in INNER_WORDS
 
 
 @lru_cache(maxsize=4096)
 def _known_line(line: str, colon: bool) -> tuple[int, str] | None:
     phrase = line.strip(_PADDING).lstrip(_BULLETS)
     words = phrase.lower().split()
-    name = _NAMED.get(" ".join(words))
+    name = NAMED.get(" ".join(words))
     # in lower case it may be the end of a wrapped sentence
     if name is None or not phrase[0].isupper():
         return None
@@ -270,7 +199,7 @@ def _before_separator(text: str, at: int) -> _Mark | None:
 def _phrases_ending(last: str) -> tuple[tuple[str, str], ...] | None:
     """The phrases that end in the last word before a separator; None if neither a heading nor a title does."""
     word = last.rpartition("\n")[2]
-    phrases = _BY_LAST_WORD.get(word) or _BY_LAST_WORD.get(word.rpartition(".")[2].lstrip(_BULLETS))
+    phrases = BY_LAST_WORD.get(word) or BY_LAST_WORD.get(word.rpartition(".")[2].lstrip(_BULLETS))
     if phrases is None and word.rstrip(")") in _TITLE_ENDS:
         return ()
     return phrases
@@ -346,7 +275,7 @@ def _without_separator(text: str, hit: re.Match[str]) -> _Mark | None:
     if kind == "wet":
         return line, _past_timestamp(text, end), "wet_read", None
     heading = hit[kind].rstrip(_PADDING)
-    name = _NAMED.get(" ".join(heading.lower().split()))
+    name = NAMED.get(" ".join(heading.lower().split()))
     if name is None or (kind == "alone" and not _may_stand_alone(text, line, heading)):
         return None
     return line, end, name, None
@@ -412,7 +341,7 @@ def _also(name: str) -> frozenset[str]:
 def _parse(wanted: str) -> tuple[tuple[str, ...], ...]:
     groups = tuple(tuple(name.strip().lower() for name in group.split("|")) for group in wanted.split(","))
     for name in (name for group in groups for name in group):
-        if name not in _PHRASES:
+        if name not in NAMES:
             raise _unknown(name)
     return groups
 

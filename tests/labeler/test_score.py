@@ -51,7 +51,7 @@ def write_jsonl(path: Path, rows: Table, id_key: str = "id") -> Path:
 
 def write(path: Path, text: str) -> Path:
     content = text.encode()
-    path.write_bytes(gzip.compress(content) if path.suffix == ".gz" else content)
+    path.write_bytes(gzip.compress(content, mtime=0) if path.suffix == ".gz" else content)
     return path
 
 
@@ -512,8 +512,8 @@ def test_bad_jsonl(tmp_path: Path, lines: str, code: str, says: str) -> None:
     ("name", "content", "code"),
     [
         ("l.csv.gz", b"study_id,Edema\n", "data.gzip"),
-        ("l.csv.gz", gzip.compress(GOOD.encode() * 50)[:-12], "data.gzip"),
-        ("l.csv.gz", gzip.compress(b""), "data.empty"),
+        ("l.csv.gz", gzip.compress(GOOD.encode() * 50, mtime=0)[:-12], "data.gzip"),
+        ("l.csv.gz", gzip.compress(b"", mtime=0), "data.empty"),
         ("l.parquet", b"PAR1 not at all", "data.parquet"),
         ("l.xlsx", b"PK", "data.format"),
         ("labels", b"study_id", "data.format"),
