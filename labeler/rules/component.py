@@ -11,6 +11,9 @@ from collections.abc import Callable
 from spacy.language import Language
 from spacy.tokens import Doc, Span
 
+from corpora.labels import State
+from labeler.types import Mention
+
 
 @Language.factory("radloop_labeler", default_config={"schema": "chexpert14.v1", "sections": "findings,impression"})
 def create_radloop_labeler(nlp: Language, name: str, schema: str, sections: str) -> Callable[[Doc], Doc]:
@@ -19,8 +22,8 @@ def create_radloop_labeler(nlp: Language, name: str, schema: str, sections: str)
 
     if not Doc.has_extension("radloop"):
         Doc.set_extension("radloop", default=None)
-        Span.set_extension("radloop_state", default=None)
-        Span.set_extension("radloop_mention", default=None)
+        Span.set_extension("radloop_mention", getter=_mention)
+        Span.set_extension("radloop_state", getter=_state)
     labeler = load_rules_v1(schema)
 
     def label(doc: Doc) -> Doc:
@@ -29,12 +32,28 @@ def create_radloop_labeler(nlp: Language, name: str, schema: str, sections: str)
         spans = []
         for mention in vector.mentions:
             span = doc.char_span(mention.start, mention.end, label=mention.label, alignment_mode="expand")
-            if span is None:
-                continue
-            span._.radloop_state = mention.state
-            span._.radloop_mention = mention
-            spans.append(span)
+            if span is not None:
+                spans.append(span)
         doc.spans["radloop"] = spans
         return doc
 
     return label
+
+
+def _mention(span: Span) -> Mention | None:
+    """The mention that a span of ``doc.spans["radloop"]`` was made of.
+
+    Looked up by place and label, because spaCy keeps one value for all spans at a place, whatever their label.
+    """
+    vector = span.doc._.radloop
+    inside = [
+        mention
+        for mention in (vector.mentions if vector else ())
+        if mention.label == span.label_ and span.start_char <= mention.start and mention.end <= span.end_char
+    ]
+    return next((mention for mention in inside if mention.state is not None), inside[0] if inside else None)
+
+
+def _state(span: Span) -> State:
+    mention = _mention(span)
+    return mention.state if mention else None
