@@ -29,7 +29,8 @@ def run(out: Path) -> Path:
     console = Console(stderr=True)
     console.print(
         f"{summary.reports} invented reports labeled into {summary.target.table}. Against their gold labels "
-        "(the rules have seen reports like these, so this shows the scorer at work, not what to expect of yours):"
+        "(written with the reports, checked by no radiologist, and known to the rules: this shows the scorer at work, "
+        "not what to expect of your reports):"
     )
     console.print(to_table(score(summary.target.table, sample / "gold.jsonl")))
     page = out / "explained.html"

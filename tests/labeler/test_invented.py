@@ -1,8 +1,9 @@
-"""How the rules read 1,088 invented reports in fourteen styles, and the real ones that others labeled.
+"""How the rules read 1,088 invented reports in fourteen styles, and real ones that were labeled elsewhere.
 
-The invented reports were written with their labels by people who had not seen the rules, in rounds: each round was read
-by the rules as they were then, and then used to mend them. The floors are below what is reached today, so that a
-change that loses something shows; they are no measure of what is to be expected on reports of other hospitals.
+The invented reports were written with their labels by a language model that had not seen the rules, in rounds: each
+round was read by the rules as they were then, and then used to mend them. No radiologist has checked the labels. The
+floors are below what is reached today, so that a change that loses something shows; they are no measure of what is to be
+expected on reports of other hospitals.
 """
 
 from __future__ import annotations
