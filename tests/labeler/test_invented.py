@@ -2,8 +2,8 @@
 
 The invented reports were written with their labels by a language model that had not seen the rules, in rounds: each
 round was read by the rules as they were then, and then used to mend them. No radiologist has checked the labels. The
-floors are below what is reached today, so that a change that loses something shows; they are no measure of what is to be
-expected on reports of other hospitals.
+floors are below what is reached today, so that a change that loses something shows; they are no measure of what is to
+be expected on reports of other hospitals.
 """
 
 from __future__ import annotations
