@@ -39,10 +39,32 @@ class Report:
 
 @dataclass(frozen=True, slots=True)
 class ImageRef:
-    """Where an image of a study lies, and from what view it was taken if that is known."""
+    """Where an image of a study lies and what its header says of it; None where it does not say.
+
+    ``path`` is absolute, or relative to the corpus folder it lies in. ``view`` is ``PA``, ``AP``, ``LATERAL`` or another
+    term of the source; ``view_source`` is the attribute it was taken from. ``pixel_spacing`` is millimetres between rows
+    and between columns. ``rows`` and ``columns`` are those of the native image.
+    """
 
     path: str
     view: str | None = None
+    image_id: str | None = None
+    format: str | None = None
+    view_source: str | None = None
+    rows: int | None = None
+    columns: int | None = None
+    frames: int | None = None
+    bits_stored: int | None = None
+    photometric: str | None = None
+    pixel_spacing: tuple[float, float] | None = None
+    modality: str | None = None
+    body_part: str | None = None
+    manufacturer: str | None = None
+    model: str | None = None
+    transfer_syntax: str | None = None
+    identity_removed: bool | None = None
+    burned_in: bool | None = None
+    phash: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +78,11 @@ class Provenance:
 
 @dataclass(frozen=True, slots=True)
 class Study:
-    """One examination: its images and its report, either of which may be missing."""
+    """One examination: its images and its report, either of which may be missing.
+
+    ``meta`` is what else is known, by these names where they fit: ``year`` (int), ``age`` (float, years), ``sex`` (``M``,
+    ``F``, ``O``), ``split`` (the source's own), ``labels`` (mapping of label to 1, 0, -1; absent is blank), ``source``.
+    """
 
     study_id: str
     patient_id: str | None = None
