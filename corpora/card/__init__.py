@@ -1,0 +1,1 @@
+"""Dataset cards: what is in a corpus, told from its data."""

@@ -1,0 +1,1 @@
+"""Specifications of data sets: what a corpus must hold, and whether it does."""
