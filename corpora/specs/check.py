@@ -10,16 +10,17 @@ import json
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 from corpora.errors import DataError
 from corpora.specs import labelling, reports, sameness, values
 from corpora.specs.aggregates import aggregates_of
-from corpora.specs.evidence import Evidence, Films, Outcome
+from corpora.specs.evidence import Evidence, Outcome
 from corpora.specs.facts import manifest_of, read_facts
-from corpora.specs.films import film_quality, films_to_see, look_at
+from corpora.specs.films import MOST_COMPARED, compare, film_quality, films_to_see, look_at
 from corpora.specs.labels import read_label_table
 from corpora.specs.model import Criterion, FilmQuality, SpecFile, load_spec
 
@@ -101,17 +102,18 @@ def check(
     """Judge a corpus by a specification: a shipped name, a YAML file, or one already read.
 
     ``labels`` is a label table, ``boxes`` a file of boxes, ``certificate`` that of the audit, ``scan`` the result of a
-    scan for identities. ``pixels`` is how many films to look at: a number, ``all`` or ``none``. Nothing is written.
+    scan for identities. ``pixels`` is how many films to look at: a number, ``all`` or ``none``; unless
+    it is none, films whose hashes agree are compared. Nothing is written.
     Raises ``DataError`` and ``ConfigError`` for a corpus, table or specification that cannot be read.
     """
     start, corpus = time.perf_counter(), Path(corpus)
     read = spec if isinstance(spec, SpecFile) else load_spec(spec)
     most = films_to_see(pixels)
     evidence = gather(corpus, read, labels=labels, boxes=boxes, certificate=certificate, scan=scan)
-    wants_films = any(isinstance(criterion, FilmQuality) for criterion in read.kept().values())
-    if wants_films and most != 0:
-        films = look_at(corpus, evidence.studies, most, watch)
-        evidence = with_films(evidence, films)
+    if most != 0:
+        evidence = replace(evidence, compare=partial(compare, corpus, most=None if most is None else MOST_COMPARED))
+        if any(isinstance(criterion, FilmQuality) for criterion in read.kept().values()):
+            evidence = replace(evidence, films=look_at(corpus, evidence.studies, most, watch))
     outcomes = {name: CHECKS[getattr(each, "check")](each, evidence) for name, each in read.kept().items()}  # noqa: B009
     return CheckResult(corpus, read, outcomes, evidence, time.perf_counter() - start)
 
@@ -135,13 +137,6 @@ def gather(
     if not studies:
         raise DataError("data.empty", "the corpus has no studies", where=str(corpus))
     return Evidence(spec, studies, aggregates_of(manifest_of(corpus)), table, layer, papers[0], papers[1])
-
-
-def with_films(evidence: Evidence, films: Films) -> Evidence:
-    """The evidence with the films that were looked at."""
-    from dataclasses import replace
-
-    return replace(evidence, films=films)
 
 
 def _json_object(path: Path) -> dict[str, Any]:

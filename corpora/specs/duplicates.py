@@ -36,10 +36,15 @@ class Film:
 
 @dataclass(frozen=True, slots=True)
 class Alike:
-    """Images whose hashes are the same (``distance`` 0, any number of them), or two hashes that nearly are."""
+    """Images whose hashes are the same (``distance`` 0, any number of them), or two hashes that nearly are.
+
+    A perceptual hash of 64 bits is no proof: among tens of thousands of chest films some of different patients agree.
+    ``compared`` says that the films themselves were, too.
+    """
 
     films: tuple[Film, ...]
     distance: int
+    compared: bool = False
 
     @property
     def patients(self) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -13,6 +13,7 @@ from corpora.specs.model import Criterion, SpecFile
 if TYPE_CHECKING:
     from corpora.boxes import Found
     from corpora.quality import FilmMeasures
+    from corpora.specs.duplicates import Alike
     from corpora.specs.labels import LabelTable
 
 Verdict = Literal["pass", "fail", "not judged"]
@@ -33,7 +34,10 @@ class Films:
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """All that the checks of one corpus look at; None for what is not there."""
+    """All that the checks of one corpus look at; None for what is not there.
+
+    ``compare`` takes groups of images with like hashes apart by a look at the films.
+    """
 
     spec: SpecFile
     studies: Sequence[StudyFacts]
@@ -43,6 +47,7 @@ class Evidence:
     certificate: tuple[Path, Mapping[str, Any]] | None = None
     scan: tuple[Path, Mapping[str, Any]] | None = None
     films: Films | None = None
+    compare: Callable[[Sequence[Alike]], list[Alike]] | None = None
 
 
 @dataclass(frozen=True, slots=True)

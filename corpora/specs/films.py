@@ -5,21 +5,30 @@ from __future__ import annotations
 import hashlib
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
 from corpora.errors import ConfigError, RadloopError
-from corpora.quality import FilmMeasures, measure
+from corpora.quality import FilmMeasures, fingerprint, measure, same_film
+from corpora.specs.duplicates import Alike, Film
 from corpora.specs.evidence import Evidence, Films, Outcome, bounds_text, missing, share_outcome, share_text
 from corpora.specs.facts import StudyFacts
 from corpora.specs.model import FilmQuality
 from corpora.specs.values import keeps, view_of
 from corpora.store import image_file
 
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+Result = TypeVar("Result")
+
 #: Below this many films a second process costs more than it gains.
 _WORTH_FILMS: Final = 16
+#: Films with like hashes that are read to compare them, unless all are asked for.
+MOST_COMPARED: Final = 1000
 
 
 class _Task(NamedTuple):
@@ -56,7 +65,7 @@ def look_at(
         tasks = sorted(tasks, key=_draw)[:most]
     measures: dict[tuple[str, str], FilmMeasures] = {}
     unreadable: dict[str, str] = {}
-    for done, (task, found) in enumerate(_all(tasks), 1):
+    for done, (task, found) in enumerate(zip(tasks, _each(see, [task.file for task in tasks]), strict=True), 1):
         if isinstance(found, FilmMeasures):
             measures[task.study_id, task.path] = found
         else:
@@ -70,28 +79,62 @@ def _draw(task: _Task) -> str:
     return hashlib.sha256(f"{task.study_id}\0{task.path}".encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def _all(tasks: Sequence[_Task]) -> Iterator[tuple[_Task, FilmMeasures | str]]:
-    workers = min(os.cpu_count() or 1, len(tasks) // _WORTH_FILMS)
+def _each(function: Callable[[str], Result | str], files: Sequence[str]) -> Iterator[Result | str]:
+    workers = min(os.cpu_count() or 1, len(files) // _WORTH_FILMS)
     if workers < 2:
-        yield from ((task, see(task.file)) for task in tasks)
+        yield from map(function, files)
         return
     from concurrent.futures import ProcessPoolExecutor
     from multiprocessing import get_context
 
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        yield from zip(tasks, pool.map(see, [task.file for task in tasks], chunksize=4), strict=True)
+        yield from pool.map(function, files, chunksize=4)
 
 
 def see(file: str) -> FilmMeasures | str:
     """The measures of the film in a file, or why there are none (a code; never a name from inside the file)."""
+    return _of_film(file, measure)
+
+
+def fingerprint_of(file: str) -> NDArray[np.float64] | str:
+    """The fingerprint of the film in a file, or why there is none."""
+    return _of_film(file, fingerprint)
+
+
+def _of_film(file: str, function: Callable[[NDArray[Any]], Result]) -> Result | str:
     from corpora.images import read_any
 
     try:
-        return measure(read_any(Path(file)))
+        return function(read_any(Path(file)))
     except RadloopError as error:
         return error.code
     except (OSError, ValueError, MemoryError) as error:
         return type(error).__name__
+
+
+def compare(corpus: Path, groups: Sequence[Alike], most: int | None) -> list[Alike]:
+    """Groups of images with like hashes, after a look at the films: those that differ are taken apart.
+
+    At most ``most`` films are read (None: all). A group with a film that was not read, or cannot be, stays as it is.
+    """
+    chosen: dict[str, None] = {}
+    for group in groups:
+        files = [str(image_file(corpus, film.image)) for film in group.films]
+        if most is None or len(chosen) + len(files) <= most:
+            chosen |= dict.fromkeys(files)
+    prints = dict(zip(chosen, _each(fingerprint_of, list(chosen)), strict=True))
+    return [part for group in groups for part in _taken_apart(corpus, group, prints)]
+
+
+def _taken_apart(corpus: Path, group: Alike, prints: Mapping[str, NDArray[np.float64] | str]) -> list[Alike]:
+    found = [(film, prints.get(str(image_file(corpus, film.image)), "")) for film in group.films]
+    parts: list[list[tuple[Film, NDArray[np.float64]]]] = []
+    for film, print_ in found:
+        if isinstance(print_, str):
+            return [group]
+        home = next((part for part in parts if same_film(part[0][1], print_)), None)
+        parts.append([(film, print_)]) if home is None else home.append((film, print_))
+    return [Alike(tuple(film for film, _ in part), group.distance, compared=True) for part in parts if len(part) > 1]
 
 
 def film_quality(criterion: FilmQuality, evidence: Evidence) -> Outcome:

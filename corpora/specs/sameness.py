@@ -21,11 +21,12 @@ def patient_duplicates(criterion: PatientDuplicates, evidence: Evidence) -> Outc
     films = hashed_films(evidence.studies)
     if not films:
         return missing(criterion, _NO_HASHES, threshold)
-    groups = [group for group in identical(films) if group.patients > 1]
+    groups = _seen(evidence, [group for group in identical(films) if group.patients > 1])
+    groups = [group for group in groups if group.patients > 1]
     offending = tuple(dict.fromkeys(study_id for group in groups for study_id in group.studies))
     return Outcome(
         "fail" if len(groups) > criterion.at_most else "pass", len(groups), f"{len(groups):,}", threshold,
-        _unhashed(evidence), offending, {"groups": [_entry(group) for group in groups[:_LISTED]]},
+        _notes(evidence, groups), offending, {"groups": [_entry(group) for group in groups[:_LISTED]]},
     )  # fmt: skip
 
 
@@ -36,22 +37,15 @@ def near_duplicates(criterion: NearDuplicates, evidence: Evidence) -> Outcome:
     if not films:
         return missing(criterion, _NO_HASHES, threshold)
     of = sum(map(len, films.values()))
-    doubles: dict[tuple[str, str], None] = {}
-    listed: list[dict[str, Any]] = []
-    found = [group for group in identical(films) if len(group.studies) > 1]
     pairs = islice(near(films, criterion.distance), _MOST) if criterion.distance else iter(())
-    number = 0
-    for group in (*found, *pairs):
-        if len(group.studies) > 1:
-            number += 1
-            doubles |= dict.fromkeys((film.study.study_id, film.image.path) for film in group.films)
-            if len(listed) < _LISTED:
-                listed.append(_entry(group))
+    groups = _seen(evidence, [group for group in (*identical(films), *pairs) if len(group.studies) > 1])
+    groups = [group for group in groups if len(group.studies) > 1]
+    doubles = dict.fromkeys((film.study.study_id, film.image.path) for group in groups for film in group.films)
     value = len(doubles) / of
     return Outcome(
         "fail" if value > criterion.at_most else "pass", value, f"{share_text(value)} ({len(doubles):,} of {of:,})",
-        threshold, _unhashed(evidence), tuple(dict.fromkeys(study_id for study_id, _ in doubles)),
-        {"pairs or groups": number, "listed": listed},
+        threshold, _notes(evidence, groups), tuple(dict.fromkeys(study_id for study_id, _ in doubles)),
+        {"groups": [_entry(group) for group in groups[:_LISTED]], "number": len(groups)},
     )  # fmt: skip
 
 
@@ -59,13 +53,22 @@ def _entry(group: Alike) -> dict[str, Any]:
     return {
         "bits apart": group.distance,
         "patients": group.patients,
+        "compared": group.compared,
         "images": [{"study_id": film.study.study_id, "path": film.image.path} for film in group.films[:20]],
     }
 
 
-def _unhashed(evidence: Evidence) -> str:
+def _seen(evidence: Evidence, groups: list[Alike]) -> list[Alike]:
+    return evidence.compare(groups) if evidence.compare and groups else groups
+
+
+def _notes(evidence: Evidence, groups: list[Alike]) -> str:
     without = sum(not image.phash for study in evidence.studies for image in study.images)
-    return f"{without:,} images have no hash" if without else ""
+    by_hash = sum(not group.compared for group in groups)
+    notes = [f"{without:,} images have no hash"] if without else []
+    # some pairs of different films have one hash by chance
+    notes += [f"{by_hash:,} groups by their hashes alone, the films were not compared"] if by_hash else []
+    return "; ".join(notes)
 
 
 def scan(criterion: Scan, evidence: Evidence) -> Outcome:
