@@ -33,13 +33,13 @@ SPLIT_NAMES: Final = {
 }  # fmt: skip
 #: The age from which a patient is no child, in years.
 ADULT: Final = 18
-_LATERAL: Final = frozenset({"LATERAL", "LL", "RL", "LAT", "LLD", "RLD"})
+_LATERAL: Final = frozenset({"LL", "RL", "LAT", "LLD", "RLD"})
 
 
 def view_of(image: ImageRef) -> str | None:
     """The view in capitals; every lateral is ``LATERAL``."""
     view = image.view.strip().upper() if image.view else None
-    return "LATERAL" if view in _LATERAL else view or None
+    return "LATERAL" if view and (view in _LATERAL or "LATERAL" in view) else view or None
 
 
 def keeps(rule: Rule, value: Any) -> bool | None:

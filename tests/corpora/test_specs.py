@@ -2,8 +2,11 @@
 
 import csv
 import hashlib
+import importlib.util
 import json
+import sys
 import time
+import types
 from dataclasses import replace
 
 import numpy as np
@@ -12,6 +15,7 @@ import typer
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
+from PIL import Image
 from typer.testing import CliRunner
 
 from corpora.cli import validate
@@ -444,6 +448,104 @@ def test_eighty_thousand_films_are_compared_in_seconds():
     start = time.perf_counter()
     sum(1 for _ in near_pairs(np.packbits(bits.astype(np.uint8), axis=1), 2))
     assert time.perf_counter() - start < 20
+
+
+# ---- films
+
+
+@pytest.fixture
+def reads_films(monkeypatch):
+    """The reader of films; a plain one for grey PNG where the package has none."""
+    if importlib.util.find_spec("corpora.images") is None:
+
+        def read_any(path):
+            with Image.open(path) as file:
+                return np.asarray(file, dtype=np.float64)
+
+        module = types.ModuleType("corpora.images")
+        module.read_any = read_any
+        monkeypatch.setitem(sys.modules, "corpora.images", module)
+
+
+def chest_film(seed=0, side=200):
+    y, x = np.mgrid[0:side, 0:side] / side
+    film = np.full((side, side), 0.65)
+    for middle in (0.3, 0.7):
+        film -= 0.45 * ((((x - middle) / 0.16) ** 2 + ((y - 0.45) / 0.33) ** 2) < 1)
+    film += 0.15 * (np.abs(x - 0.5) < 0.06) + np.random.default_rng(seed).normal(0, 0.1, film.shape)
+    return np.clip(film / film.max(), 0, 1)
+
+
+def film_corpus(folder, films, phash=None):
+    """A corpus of one PNG a study."""
+    (folder / "images").mkdir(parents=True)
+    studies = []
+    for number, film in enumerate(films):
+        path = f"images/{number}.png"
+        if film is not None:
+            Image.fromarray((film * 65535).astype(np.uint16)).save(folder / path)
+        studies.append(study(number, images=[image(number, path=path, format="png", phash=phash)]))
+    return write_corpus(folder, studies)
+
+
+def clipped_film():
+    return np.clip(chest_film() * 2 - 0.7, 0, 1)
+
+
+def framed(film):
+    return np.pad(film, 60)
+
+
+QUALITY = {
+    "clipped": ({"at_most": 0.1}, clipped_film()),
+    "polarity": ({"at_least": 0.0}, 1 - chest_film()),
+    "chest": ({"at_least": 0.25}, np.random.default_rng(1).random((200, 200))),
+    "border": ({"at_most": 0.3}, framed(chest_film())),
+}
+
+
+@pytest.mark.parametrize("measure", QUALITY)
+def test_films_are_judged_by_their_pixels(tmp_path, reads_films, measure):
+    rule, bad = QUALITY[measure]
+    criterion = spec_of({"check": "film_quality", "measure": measure, "rule": rule, "at_least": 0.7})
+    good = film_corpus(tmp_path / "good", [chest_film(seed) for seed in range(3)])
+    assert check(good, criterion, pixels="all").outcomes["it"].verdict == "pass"
+    mixed = film_corpus(tmp_path / "bad", [chest_film(0), bad, bad])
+    found = check(mixed, criterion, pixels="all").outcomes["it"]
+    assert (found.verdict, found.offending) == ("fail", ("s1", "s2"))
+    assert check(mixed, criterion, pixels="none").outcomes["it"].reason == "no film was looked at"
+
+
+def test_a_film_that_cannot_be_read_is_a_film_against_it(tmp_path, reads_films):
+    corpus = film_corpus(tmp_path / "c", [chest_film(), None, chest_film()])
+    (corpus / "images" / "2.png").write_bytes((corpus / "images" / "2.png").read_bytes()[:500])
+    criterion = spec_of({"check": "film_quality", "measure": "chest", "rule": {"at_least": 0.25}, **ALL})
+    found = check(corpus, criterion, pixels="all").outcomes["it"]
+    assert (found.verdict, found.offending) == ("fail", ("s1", "s2"))
+    assert "2 could not be read" in found.reason
+
+
+def test_a_sample_says_so_with_its_interval_and_is_the_same_each_time(tmp_path, reads_films):
+    corpus = film_corpus(tmp_path / "c", [chest_film(seed) for seed in range(8)])
+    criterion = spec_of({"check": "film_quality", "measure": "chest", "rule": {"at_least": 0.25}, "at_least": 0.5})
+    first, second = (check(corpus, criterion, pixels="3") for _ in range(2))
+    assert "a sample of 3 of 8 films; 95 % interval 29.2 % to 100 %" in first.outcomes["it"].reason
+    assert first.evidence.films.measures.keys() == second.evidence.films.measures.keys()
+
+
+def test_films_with_one_hash_are_compared_by_their_pixels(tmp_path, reads_films):
+    duplicates = spec_of({"check": "patient_duplicates"})
+    other = np.roll(chest_film(1), 15, axis=0)
+    different = film_corpus(tmp_path / "d", [chest_film(0), other], phash="00ff00ff00ff00ff")
+    assert check(different, duplicates, pixels="none").outcomes["it"].verdict == "fail"
+    assert check(different, duplicates, pixels="5").outcomes["it"].verdict == "pass"
+    same = film_corpus(tmp_path / "s", [chest_film(0), chest_film(0) * 0.7, other], phash="00ff00ff00ff00ff")
+    found = check(same, duplicates, pixels="5").outcomes["it"]
+    assert (found.verdict, found.offending) == ("fail", ("s0", "s1"))
+    unread = film_corpus(tmp_path / "u", [chest_film(0), None], phash="00ff00ff00ff00ff")
+    found = check(unread, duplicates, pixels="5").outcomes["it"]
+    assert (found.verdict, found.offending) == ("fail", ("s0", "s1"))
+    assert "by their hashes alone" in found.reason
 
 
 # ---- corpora that are wrong
