@@ -46,7 +46,10 @@ def columns(counts: Mapping[str, int], title: str) -> str:
         axes.bar(range(len(counts)), list(counts.values()), color=_BAR, width=0.8)
         crowded = len(counts) > 8
         axes.set_xticks(
-            range(len(counts)), list(counts), rotation=45 if crowded else 0, ha="right" if crowded else "center"
+            range(len(counts)),
+            [_short(name) for name in counts],
+            rotation=45 if crowded else 0,
+            ha="right" if crowded else "center",
         )
         axes.spines[["top", "right"]].set_visible(False)
         axes.set_title(title, loc="left", fontsize=10)
@@ -93,11 +96,15 @@ def histogram(values: Sequence[float], title: str, *, limits: Sequence[float] = 
 
 
 def _svg(draw: Any, height: float) -> str:
+    import warnings
+
     import matplotlib as mpl
     from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure
 
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(_STYLE), warnings.catch_warnings():
+        # it only measures the text; whoever shows the page has a font of their own
+        warnings.filterwarnings("ignore", r"Glyph \d+ ", UserWarning)
         figure = Figure(figsize=(6.2, height), layout="constrained")
         canvas = FigureCanvasSVG(figure)
         draw(figure)
@@ -117,7 +124,8 @@ def _at_most(counts: Mapping[str, int], most: int) -> dict[str, int]:
 
 
 def _short(name: str) -> str:
-    return name if len(name) <= _LONGEST else name[: _LONGEST - 1] + "\u2026"
+    shown = "".join(letter if letter.isprintable() else "\ufffd" for letter in name)
+    return shown if len(shown) <= _LONGEST else shown[: _LONGEST - 1] + "\u2026"
 
 
 def _numbers(axes: Any, values: Any) -> None:

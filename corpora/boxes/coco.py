@@ -10,10 +10,14 @@ import json
 import math
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
-from typing import Any
+from typing import Any, Final, TypeVar
 
 from corpora.boxes.layer import Box, BoxImage, BoxLayer, BoxProblem, Corners, Found, checked, inside_image
 from corpora.errors import DataError
+
+Entry = TypeVar("Entry")
+
+_LONGEST: Final = 40
 
 
 def parse_coco(text: str, source: str) -> Found:
@@ -99,11 +103,11 @@ def _coco_name(entry: dict[str, Any], where: str) -> str | BoxProblem:
 def _coco_box(
     images: Mapping[int, BoxImage], names: Mapping[int, str], whole: bool, entry: dict[str, Any], where: str
 ) -> Box | BoxProblem:
-    image, label = images.get(entry.get("image_id", -1)), names.get(entry.get("category_id", -1))
+    image, label = _found(images, entry.get("image_id")), _found(names, entry.get("category_id"))
     if image is None:
-        return BoxProblem("boxes.image", f"image_id {entry.get('image_id')!r} is none of the images", where)
+        return BoxProblem("boxes.image", f"image_id {_shown(entry.get('image_id'))} is none of the images", where)
     if label is None:
-        message = f"category_id {entry.get('category_id')!r} is none of the categories"
+        message = f"category_id {_shown(entry.get('category_id'))} is none of the categories"
         return BoxProblem("boxes.class", message, where, image.image_id)
     corners = None if whole else _coco_corners(entry)
     if corners is None and not whole:
@@ -111,6 +115,14 @@ def _coco_box(
     reader = entry.get("rad_id")
     box = checked(image.image_id, label, corners, reader if isinstance(reader, str) and reader else None, where)
     return inside_image(box, image, where) or box if isinstance(box, Box) else box
+
+
+def _found(entries: Mapping[int, Entry], number: object) -> Entry | None:
+    return entries.get(number) if isinstance(number, int) and _is_int(number) else None
+
+
+def _shown(value: object) -> str:
+    return repr(value)[:_LONGEST]
 
 
 def _coco_corners(entry: dict[str, Any]) -> Corners | None:

@@ -104,14 +104,17 @@ def check(
     ``labels`` is a label table, ``boxes`` a file of boxes, ``certificate`` that of the audit, ``scan`` the result of a
     scan for identities. ``pixels`` is how many films to look at: a number, ``all`` or ``none``; unless
     it is none, films whose hashes agree are compared. Nothing is written.
-    Raises ``DataError`` and ``ConfigError`` for a corpus, table or specification that cannot be read.
+    Raises ``DataError`` and ``ConfigError`` for a corpus, table or specification that cannot be read,
+    ``RunError`` (``run.worker``) if a process that reads films is killed.
     """
     start, corpus = time.perf_counter(), Path(corpus)
     read = spec if isinstance(spec, SpecFile) else load_spec(spec)
     most = films_to_see(pixels)
     evidence = gather(corpus, read, labels=labels, boxes=boxes, certificate=certificate, scan=scan)
     if most != 0:
-        evidence = replace(evidence, compare=partial(compare, corpus, most=None if most is None else MOST_COMPARED))
+        evidence = replace(
+            evidence, compare=partial(compare, corpus, most=None if most is None else MOST_COMPARED, watch=watch)
+        )
         if any(isinstance(criterion, FilmQuality) for criterion in read.kept().values()):
             evidence = replace(evidence, films=look_at(corpus, evidence.studies, most, watch))
     outcomes = {name: CHECKS[getattr(each, "check")](each, evidence) for name, each in read.kept().items()}  # noqa: B009

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
-from corpora.errors import ConfigError, RadloopError
+from corpora.errors import ConfigError, RadloopError, RunError
 from corpora.quality import FilmMeasures, fingerprint, measure, same_film
 from corpora.specs.duplicates import Alike, Film
 from corpora.specs.evidence import Evidence, Films, Outcome, bounds_text, missing, share_outcome, share_text
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 Result = TypeVar("Result")
+#: Called with films done and films in all.
+Watch = Callable[[int, int], None] | None
 
 #: Below this many films a second process costs more than it gains.
 _WORTH_FILMS: Final = 16
@@ -46,13 +48,10 @@ def films_to_see(spelled: str) -> int | None:
     return int(spelled)
 
 
-def look_at(
-    corpus: Path, studies: Sequence[StudyFacts], most: int | None, watch: Callable[[int, int], None] | None = None
-) -> Films:
+def look_at(corpus: Path, studies: Sequence[StudyFacts], most: int | None, watch: Watch = None) -> Films:
     """The measures of a sample of the films that may be frontal; of every film if ``most`` is None.
 
-    The sample is drawn by a hash of the paths, so the same corpus gives the same films. ``watch`` is called with films
-    done and films in all.
+    The sample is drawn by a hash of the paths, so the same corpus gives the same films.
     """
     tasks = [
         _Task(study.study_id, image.path, str(image_file(corpus, image)))
@@ -65,13 +64,11 @@ def look_at(
         tasks = sorted(tasks, key=_draw)[:most]
     measures: dict[tuple[str, str], FilmMeasures] = {}
     unreadable: dict[str, str] = {}
-    for done, (task, found) in enumerate(zip(tasks, _each(see, [task.file for task in tasks]), strict=True), 1):
+    for task, found in zip(tasks, _each(see, [task.file for task in tasks], watch), strict=True):
         if isinstance(found, FilmMeasures):
             measures[task.study_id, task.path] = found
         else:
             unreadable[task.study_id] = found
-        if watch:
-            watch(done, len(tasks))
     return Films(measures, unreadable, of, whole=most is None)
 
 
@@ -79,16 +76,28 @@ def _draw(task: _Task) -> str:
     return hashlib.sha256(f"{task.study_id}\0{task.path}".encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def _each(function: Callable[[str], Result | str], files: Sequence[str]) -> Iterator[Result | str]:
+def _each(function: Callable[[str], Result | str], files: Sequence[str], watch: Watch = None) -> Iterator[Result | str]:
+    for done, found in enumerate(_mapped(function, files), 1):
+        yield found
+        if watch:
+            watch(done, len(files))
+
+
+def _mapped(function: Callable[[str], Result | str], files: Sequence[str]) -> Iterator[Result | str]:
     workers = min(os.cpu_count() or 1, len(files) // _WORTH_FILMS)
     if workers < 2:
         yield from map(function, files)
         return
-    from concurrent.futures import ProcessPoolExecutor
+    from concurrent.futures import BrokenExecutor, ProcessPoolExecutor
     from multiprocessing import get_context
 
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        yield from pool.map(function, files, chunksize=4)
+    try:
+        with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+            yield from pool.map(function, files, chunksize=4)
+    except BrokenExecutor as error:
+        raise RunError(
+            "run.worker", "a process that reads films was killed", hint="mostly memory ran out; --pixels looks at fewer"
+        ) from error
 
 
 def see(file: str) -> FilmMeasures | str:
@@ -112,7 +121,7 @@ def _of_film(file: str, function: Callable[[NDArray[Any]], Result]) -> Result | 
         return type(error).__name__
 
 
-def compare(corpus: Path, groups: Sequence[Alike], most: int | None) -> list[Alike]:
+def compare(corpus: Path, groups: Sequence[Alike], most: int | None, watch: Watch = None) -> list[Alike]:
     """Groups of images with like hashes, after a look at the films: those that differ are taken apart.
 
     At most ``most`` films are read (None: all). A group with a film that was not read, or cannot be, stays as it is.
@@ -122,7 +131,7 @@ def compare(corpus: Path, groups: Sequence[Alike], most: int | None) -> list[Ali
         files = [str(image_file(corpus, film.image)) for film in group.films]
         if most is None or len(chosen) + len(files) <= most:
             chosen |= dict.fromkeys(files)
-    prints = dict(zip(chosen, _each(fingerprint_of, list(chosen)), strict=True))
+    prints = dict(zip(chosen, _each(fingerprint_of, list(chosen), watch), strict=True))
     return [part for group in groups for part in _taken_apart(corpus, group, prints)]
 
 

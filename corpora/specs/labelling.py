@@ -111,8 +111,9 @@ def audit(criterion: Audit, evidence: Evidence) -> Outcome:
     reasons = [f"too few in the stratum {', '.join(thin)}"] if thin else []
     reasons += _not_of_these_labels(data, evidence, population)
     verdict: Verdict = "fail" if reasons or value < criterion.at_least else "pass"
+    unbound = "" if reasons or evidence.labels else "not compared with a label table: none was given"
     return Outcome(
-        verdict, value, f"{share_text(value)} ({read:,} of {population:,})", threshold, "; ".join(reasons),
+        verdict, value, f"{share_text(value)} ({read:,} of {population:,})", threshold, "; ".join(reasons) or unbound,
         details={"read": read, "population": population, "strata": len(strata)},
     )  # fmt: skip
 

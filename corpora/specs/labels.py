@@ -70,8 +70,10 @@ def _states(cells: Mapping[str, Any], where: str) -> dict[str, int]:
     for label, cell in cells.items():
         try:
             state = parse_cell("" if cell is None else str(cell))
-        except ValueError as error:
-            raise DataError("data.cell", f"label {label!r}: {error}", where=where) from None
+        except ValueError:
+            # the cell may hold a report, if the table is of reports
+            message = f"the cell of {label!r} is none of 1, 0, -1 and empty"
+            raise DataError("data.cell", message, where=where) from None
         if state is not None:
             states[label] = state
     return states

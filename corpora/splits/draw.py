@@ -137,16 +137,16 @@ def make_split(
     ``compare`` goes to ``corpora.splits.find_leaks``.
 
     With ``respect`` a study stays in the part that its source gives it, even if the source has the patient in two
-    (which the leaks say), and other studies of the patient follow the first. Where the source has training and test but
-    no validation part, and the ratios have one, it is taken out of the training part.
+    (which the leaks say), and other studies of the patient follow the first. A part that the ratios have and the source
+    has not is taken out of the source's training part.
     """
     official = official_parts(studies) if respect else {}
     named = set(official.values())
-    carve = "train" in named and "validate" not in named and ratios.get("validate", 0) > 0
+    absent = [part for part, ratio in ratios.items() if ratio and part not in named] if "train" in named else []
     fixed, undecided = dict(earlier or {}), set[str]()
     for study in studies:
         part = official.get(study.study_id)
-        if part == "train" and carve:
+        if part == "train" and absent:
             undecided.add(study.patient)
         elif part:
             fixed.setdefault(study.patient, part)
@@ -154,10 +154,10 @@ def make_split(
     anywhere = {patient: stratum for patient, stratum in strata.items() if patient not in undecided}
     within_train = {patient: strata[patient] for patient in undecided}
     parts = assign(anywhere, ratios, seed, fixed)
-    parts |= assign(within_train, _only(ratios, ("train", "validate")), seed, fixed)
+    parts |= assign(within_train, _only(ratios, ("train", *absent)), seed, fixed)
     by_study = {study.study_id: parts[study.patient] for study in studies}
     for study_id, part in official.items():
-        if not (carve and part == "train" and by_study[study_id] == "validate"):
+        if not (part == "train" and by_study[study_id] in absent):
             by_study[study_id] = part
     return Split(
         by_study,

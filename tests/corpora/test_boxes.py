@@ -141,6 +141,8 @@ def doubled(part):
     [
         (changed("annotations", image_id=2), "boxes.image"),
         (changed("annotations", category_id=2), "boxes.class"),
+        (changed("annotations", category_id=[1]), "boxes.class"),
+        (changed("annotations", image_id={}), "boxes.image"),
         (changed("annotations", bbox=[1, 2, 3]), "boxes.number"),
         (changed("annotations", bbox=None), "boxes.number"),
         (changed("annotations", bbox=[1, 2, float("nan"), 4]), "boxes.number"),

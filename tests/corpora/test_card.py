@@ -3,12 +3,14 @@
 import json
 import re
 from dataclasses import replace
+from xml.etree import ElementTree
 
 import pytest
 import typer
 import yaml
 from typer.testing import CliRunner
 
+from corpora import plots
 from corpora.card.cli import card_cli
 from corpora.card.limits import limitations
 from corpora.card.numbers import numbers_of
@@ -147,6 +149,19 @@ def test_hostile_names_stay_text(tmp_path):
         assert "<script" not in text
         assert "\n# heading" not in text or text.startswith("<!DOCTYPE")
     yaml.safe_load(to_markdown(numbers).split("---\n")[1])
+
+
+def test_plots_show_any_name_as_text():
+    names = {"\u30ad\u30e4\u30ce\u30f3": 3, "\0a\x1b": 2, "a" * 200: 1, "$x$ <b>&": 4}
+    for svg in (plots.bars(names, "T"), plots.columns(names, "T"), plots.states({each: {} for each in names}, "T")):
+        root = ElementTree.fromstring(svg)
+        texts = ["".join(each.itertext()).strip() for each in root.iter("{http://www.w3.org/2000/svg}text")]
+        assert {"\u30ad\u30e4\u30ce\u30f3", "\ufffda\ufffd", "$x$ <b>&"} <= set(texts)
+
+
+@pytest.mark.parametrize("values", [[1.0], [0.5] * 9, [0.0, 1e12], list(range(5000))])
+def test_histograms_of_any_values(values):
+    assert "<svg" in plots.histogram(values, "T", limits=[0.5])
 
 
 def test_the_page_has_plots_and_loads_nothing(corpus):

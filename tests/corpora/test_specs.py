@@ -20,6 +20,7 @@ from typer.testing import CliRunner
 
 from corpora.cli import validate
 from corpora.errors import ConfigError, DataError
+from corpora.readers import open_source
 from corpora.resources import config_path
 from corpora.sections import split_sections
 from corpora.specs.check import CHECKS, check
@@ -354,6 +355,14 @@ def test_a_broken_label_table_is_refused(tmp_path, text, code):
     assert caught.value.code == code
 
 
+def test_a_table_of_reports_is_refused_without_a_word_of_them(tmp_path):
+    corpus, table = write_corpus(tmp_path / "c", GOOD), tmp_path / "reports.csv"
+    table.write_text("study_id,report\ns1,Secret words\n", encoding="utf-8")
+    with pytest.raises(DataError) as caught:
+        outcome(corpus, {"check": "labelled", **ALL}, labels=table)
+    assert "Secret" not in str(caught.value)
+
+
 def certificate(path, table, read, population=12, **more):
     digest = hashlib.sha256(table.read_bytes()).hexdigest()
     path.write_text(
@@ -665,6 +674,18 @@ def test_indications_fall_into_their_classes(tmp_path, text, expected):
     corpus = write_corpus(tmp_path / "c", [study(0, text=REPORT.format(indication=text))])
     found = outcome(corpus, {"check": "indication", **ALL, "every_class": False}, rules)
     assert [name for name, number in found.details["counts"].items() if number] == ([expected] if expected else [])
+
+
+def test_open_i_measures_what_is_known_of_it(tmp_path, shared):
+    archive = shared / "data" / "openi" / "NLMCXR_reports.tgz"
+    corpus = write_corpus(tmp_path / "c", open_source(str(archive)))
+    found = outcome(corpus, {"check": "sections", "sections": ["findings", "impression"], **ALL})
+    assert found.details["good"] == 3419
+    assert found.details["lacking"]["findings, impression"] == 28
+    assert outcome(corpus, {"check": "sound_text", **ALL}).verdict == "pass"
+    classes = outcome(corpus, {"check": "indication", "at_least": 0.5}, load_spec("thoracic-40k").indications)
+    assert classes.verdict == "pass"
+    assert min(classes.details["counts"].values()) > 50
 
 
 # ---- what is written

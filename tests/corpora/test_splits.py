@@ -125,6 +125,11 @@ def test_the_parts_of_the_source_are_respected_or_ignored():
     assert {ignored.parts[f"s{number}"] for number in range(30)} != {"test"}
 
 
+def test_a_source_of_training_studies_only_gives_all_parts():
+    made = split_of([fact(number, split="train") for number in range(100)])
+    assert made.sizes() == {"train": 80, "validate": 10, "test": 10}
+
+
 def test_a_validation_part_of_the_source_is_not_carved_again():
     names = ("train", "val", "test")
     studies = [fact(number, split=names[number % 3]) for number in range(99)]
