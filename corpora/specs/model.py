@@ -12,16 +12,21 @@
 from __future__ import annotations
 
 import re
+from dataclasses import fields
+from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from corpora.config import load_yaml
 from corpora.resources import config_path
+from corpora.types import ImageRef
 
-STATES = ("positive", "negative", "uncertain")
 Scalar = bool | int | float | str
+
+IMAGE_FIELDS: Final = tuple(field.name for field in fields(ImageRef))
+STUDY_FIELDS: Final = ("year", "age", "sex", "split", "source", "patient_id", "paediatric")
 
 
 class _Strict(BaseModel):
@@ -105,6 +110,11 @@ class ImageValues(Bounded):
         default="breaks", description="Whether an image without a value breaks the rule or is left out of the share."
     )
 
+    @field_validator("where")
+    @classmethod
+    def _known(cls, value: dict[str, Rule]) -> dict[str, Rule]:
+        return _only_fields(value, IMAGE_FIELDS, "an image")
+
 
 class StudyValues(Bounded):
     """The share of studies whose values keep the rules; from the manifest's aggregates if no study has a value."""
@@ -114,6 +124,11 @@ class StudyValues(Bounded):
     unknown: Literal["breaks", "left out"] = Field(
         default="left out", description="Whether a study without a value breaks the rule or is left out of the share."
     )
+
+    @field_validator("where")
+    @classmethod
+    def _known(cls, value: dict[str, Rule]) -> dict[str, Rule]:
+        return _only_fields(value, STUDY_FIELDS, "a study")
 
 
 class Distinct(Bounded):
@@ -291,3 +306,11 @@ def _pattern(text: str) -> str:
     except re.error as error:
         raise ValueError(f"{text!r} is not a regular expression: {error}") from None
     return text
+
+
+def _only_fields(where: dict[str, Rule], known: tuple[str, ...], what: str) -> dict[str, Rule]:
+    for name in where:
+        if name not in known:
+            near = get_close_matches(name, known, n=1)
+            raise ValueError(f"{what} has no field {name!r}" + (f"; did you mean {near[0]}?" if near else ""))
+    return where

@@ -5,10 +5,8 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import fields
 from typing import Any, Final
 
-from corpora.errors import ConfigError
 from corpora.specs.aggregates import Tally, tally
 from corpora.specs.evidence import (
     Evidence,
@@ -109,22 +107,8 @@ def view_share(criterion: ViewShare, evidence: Evidence) -> Outcome:
     return share_outcome(criterion, sum(with_view), len(with_view), against, {"images": dict(counts.most_common())})
 
 
-def _check_fields(where: Mapping[str, Rule], known: Iterable[str], what: str) -> None:
-    from corpora.registry import unknown
-
-    for name in where:
-        if name not in known:
-            error = unknown("config.unknown_field", f"field of {what}", name, known)
-            raise ConfigError(error.code, error.message, where="where")
-
-
-_IMAGE_FIELDS: Final = tuple(field.name for field in fields(ImageRef))
-_STUDY_FIELDS: Final = ("year", "age", "sex", "split", "source", "patient_id", "paediatric")
-
-
 def image_values(criterion: ImageValues, evidence: Evidence) -> Outcome:
-    """Images whose header fields keep the rules. Raises ``ConfigError`` for a field that images do not have."""
-    _check_fields(criterion.where, _IMAGE_FIELDS, "an image")
+    """Images whose header fields keep the rules."""
     wanted = None if criterion.views is None else {view.upper() for view in criterion.views}
     good, of, unknown_values = 0, 0, 0
     against: list[str] = []
@@ -163,11 +147,7 @@ def _value(image: ImageRef, name: str) -> str:
 
 
 def study_values(criterion: StudyValues, evidence: Evidence) -> Outcome:
-    """Studies whose values keep the rules, or what the aggregates of the manifest say of one field.
-
-    Raises ``ConfigError`` for a field that studies do not have.
-    """
-    _check_fields(criterion.where, _STUDY_FIELDS, "a study")
+    """Studies whose values keep the rules, or what the aggregates of the manifest say of one field."""
     held = [_holds(study, criterion.where) for study in evidence.studies]
     name, rule = next(iter(criterion.where.items()))
     if len(criterion.where) == 1 and all(_known(study, name) is None for study in evidence.studies):
