@@ -44,6 +44,7 @@ def columns(counts: Mapping[str, int], title: str) -> str:
     def draw(figure: Figure) -> None:
         axes = figure.add_subplot()
         axes.bar(range(len(counts)), list(counts.values()), color=_BAR, width=0.8)
+        axes.yaxis.set_major_formatter(lambda value, _: f"{value:,g}")
         crowded = len(counts) > 8
         axes.set_xticks(
             range(len(counts)),
