@@ -1,1 +1,1 @@
-
+"""Chest phantoms: films and reports of patients who do not exist, with their truth."""
