@@ -1,0 +1,123 @@
+"""The pixels of a DICOM film as it is looked at: 16-bit grey, bones white.
+
+A film is decoded by pydicom with pylibjpeg and pyjpegls; then every value a pixel can have is taken through DICOM's chain
+once (``corpora.dicom.grey``), and the pixels are looked up.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import pydicom
+from numpy.typing import NDArray
+from pydicom.pixels import apply_color_lut, pixel_array
+
+from corpora.dicom.grey import grey_levels
+from corpora.dicom.header import quiet, read_dataset, text, whole
+from corpora.errors import DataError
+
+#: More than any film has; beyond it a header is a lie, or meant to fill memory.
+MOST_PIXELS: Final = 1 << 28
+_PIXELS: Final = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
+# what a film's values are counted on: every fourth row and column
+_STEP: Final = 4
+# ITU-R BT.601, as DICOM's YBR has it
+_LUMINANCE: Final = np.array([0.299, 0.587, 0.114], dtype=np.float32)
+
+
+def read_image(path: Path | str, frame: int | None = None) -> NDArray[np.uint16]:
+    """The film in a DICOM file: shape (rows, columns), 0 black to 65,535 white, bones white.
+
+    Of an object with several frames ``frame`` (from 0) says which. Colour becomes luminance.
+
+    Raises ``DataError``: ``dicom.no_pixels``, ``image.frames`` for several frames or none of this number,
+    ``image.too_large``, ``image.truncated``, ``image.broken`` for what no decoder makes sense of, and as ``read_header``.
+    """
+    dataset = read_dataset(path)
+    where = str(path)
+    index = _check(dataset, frame, where)
+    stored = _decoded(dataset, index, where)
+    if stored.ndim == 3:
+        return _luminance(stored)
+    return _grey(dataset, stored)
+
+
+def _check(dataset: pydicom.Dataset, frame: int | None, where: str) -> int:
+    """That a film of sane size is in it; the number of its frame."""
+    if not any(keyword in dataset for keyword in _PIXELS):
+        raise DataError("dicom.no_pixels", "the object holds no pixels", where=where)
+    rows, columns = whole(dataset, "Rows"), whole(dataset, "Columns")
+    if not rows or not columns:
+        raise DataError("image.broken", "the header does not say how many rows and columns there are", where=where)
+    if rows * columns * (whole(dataset, "SamplesPerPixel") or 1) > MOST_PIXELS:
+        raise DataError(
+            "image.too_large", f"the header claims {rows:,} x {columns:,} pixels, more than a film has", where=where
+        )
+    frames = whole(dataset, "NumberOfFrames") or 1
+    if frame is None and frames > 1:
+        raise DataError(
+            "image.frames", f"the object has {frames:,} frames, and a film has one", where=where,
+            hint="name one of them by its number, from 0",
+        )  # fmt: skip
+    if frame is not None and not 0 <= frame < frames:
+        raise DataError("image.frames", f"there is no frame {frame}: the object has {frames:,}", where=where)
+    return frame or 0
+
+
+def _decoded(dataset: pydicom.Dataset, index: int, where: str) -> NDArray[Any]:
+    """The stored values of one frame: (rows, columns), or (rows, columns, 3) for colour, which is RGB then."""
+    try:
+        with quiet():
+            array = pixel_array(dataset, index=index)
+            if text(dataset, "PhotometricInterpretation") == "PALETTE COLOR":
+                array = apply_color_lut(array, dataset)
+    except MemoryError:
+        raise
+    except Exception as error:  # decoders raise what they like
+        raise _undecodable(dataset, error, where) from error
+    return np.asarray(array)
+
+
+def _undecodable(dataset: pydicom.Dataset, error: Exception, where: str) -> DataError:
+    # pydicom says so in words alone; the message itself may quote the file
+    said = str(error)
+    if "less than the expected" in said or "less than expected" in said or "insufficient" in said.lower():
+        return DataError("image.truncated", "there are fewer pixels than the header says", where=where)
+    meta = getattr(dataset, "file_meta", None)
+    uid = meta.get("TransferSyntaxUID") if meta is not None else None
+    syntax = uid.name if uid is not None else "no transfer syntax"
+    return DataError(
+        "image.broken", f"the pixels cannot be decoded ({syntax}; {type(error).__name__})", where=where,
+        hint="the file is damaged, or a decoder is missing: pip install 'radloop[corpus]'",
+    )  # fmt: skip
+
+
+def _grey(dataset: pydicom.Dataset, stored: NDArray[Any]) -> NDArray[np.uint16]:
+    if stored.dtype.kind not in "iu" or stored.dtype.itemsize > 2:
+        return _grey_of_many(dataset, stored)
+    unsigned = stored.view(f"u{stored.dtype.itemsize}")
+    size = 1 << (8 * stored.dtype.itemsize)
+    counts = np.bincount(unsigned[::_STEP, ::_STEP].ravel(), minlength=size)
+    return grey_levels(dataset, np.arange(size), counts)[unsigned]
+
+
+def _grey_of_many(dataset: pydicom.Dataset, stored: NDArray[Any]) -> NDArray[np.uint16]:
+    """Of pixels of 32 bits, or floats: more values than a table of all of them could hold."""
+    values, places, counts = np.unique(stored, return_inverse=True, return_counts=True)
+    if values.dtype.kind == "f":
+        finite = np.isfinite(values)
+        low, high = (values[finite].min(), values[finite].max()) if finite.any() else (0.0, 0.0)
+        span = float(high - low) or 1.0
+        stretched = np.where(finite, (values - low) / span, 0)
+        inverted = text(dataset, "PhotometricInterpretation") == "MONOCHROME1"
+        greys = np.rint(65_535 * (1 - stretched if inverted else stretched)).astype(np.uint16)
+    else:
+        greys = grey_levels(dataset, values, counts)
+    return greys[places].reshape(stored.shape)
+
+
+def _luminance(colour: NDArray[Any]) -> NDArray[np.uint16]:
+    white = float(np.iinfo(colour.dtype).max) if colour.dtype.kind in "iu" else 1.0
+    return np.rint(colour[..., :3].astype(np.float32) @ _LUMINANCE * (65_535 / white)).astype(np.uint16)
