@@ -255,7 +255,7 @@ def _pixels(dataset: Dataset, made: Object, seed: int) -> None:
     is_implicit = made.syntax == "implicit"
     dataset.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian if is_implicit else ExplicitVRLittleEndian
     dataset.file_meta.MediaStorageSOPClassUID, dataset.file_meta.MediaStorageSOPInstanceUID = (
-        sop_class,
+        UID(sop_class),
         dataset.SOPInstanceUID,
     )
     dataset.add_new("PixelData", "OW", values.astype("<u2").tobytes())

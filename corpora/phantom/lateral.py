@@ -48,7 +48,7 @@ def _body(plane: Plane, body: Body) -> Map:
     out = 2 * width * chord(part * np.sqrt(part))
     # raised arms and shoulders over the apices
     arms = tube(plane, bend((3.2, 0.5), (-1.5, -4.5), (-8, -12), count=8), 4.4) * np.float32(1.5)
-    out = out + np.float32(0.6) * arms * step_down(y - 6, 1.5)
+    out = out + np.float32(0.3) * arms * step_down(y - 6, 1.5)
     if body.breast:
         size = 0.75 + 0.25 * body.breast
         hung = ellipse(plane, (-9.4 * body.depth * float(fat), 16 + 2 * size), (3.6 * size, 5.4 * size), 0.15)

@@ -42,7 +42,7 @@ def _nodule(sign: Sign, plane: Plane, body: Body, pose: Pose, layers: Layers) ->
     added = smooth(lump, 0.05 / plane.pixel) * np.float32(2 * radius * 1.15)
     if sign.kind == "cavity":
         inner = ellipse(plane, (middle[0], middle[1] - 0.1 * radius), (0.66 * radius, 0.62 * radius))
-        added = added - inner * np.float32(2 * 0.66 * radius * 1.25)
+        added = np.asarray(added - inner * np.float32(2 * 0.66 * radius * 1.25), np.float32)
     shown = np.clip(layers.lung, 0, None) > 0.4
     layers.soft += _SOLID * np.float32(1.25) * added * shown
     return [lump * shown]

@@ -80,8 +80,7 @@ class _Draft:
         for label, values in self.states.items():
             states[label] = 1 if 1 in values else -1 if -1 in values else 0
         found = any(state != 0 for label, state in states.items() if label != "Support Devices")
-        doubtful_device = states.get("Support Devices") == -1
-        if not (found or doubtful_device or self.abnormal):
+        if not (found or self.abnormal):
             states["No Finding"] = 1
         return states
 

@@ -13,6 +13,7 @@ from functools import cache
 from multiprocessing import get_context, parent_process
 from pathlib import Path
 from typing import Any, Final
+from unicodedata import normalize
 
 import numpy as np
 
@@ -116,7 +117,9 @@ class Maker:
 def _burned(visit: Visit, rng: np.random.Generator) -> tuple[str, ...]:
     person = visit.person
     lines = (f"{person.family.upper()}, {person.given}", person.mrn, f"{visit.day:%d.%m.%Y}", person.institution[:24])
-    return lines[: int(rng.integers(1, 5))]
+    # what burns text in knows no accents
+    plain = tuple(normalize("NFKD", line).encode("ascii", "ignore").decode() for line in lines)
+    return plain[: int(rng.integers(1, 5))]
 
 
 def _text_phi(study_id: str, written: Written) -> Iterator[Record]:
