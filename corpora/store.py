@@ -99,7 +99,7 @@ def from_row(row: Mapping[str, Any]) -> Study:
 
 
 def _image(row: Mapping[str, Any]) -> ImageRef:
-    values = {name: row.get(name) for name in _IMAGE_FIELDS}
+    values: dict[str, Any] = {name: row.get(name) for name in _IMAGE_FIELDS}
     if values["pixel_spacing"] is not None:
         values["pixel_spacing"] = tuple(values["pixel_spacing"])
     return ImageRef(**values)

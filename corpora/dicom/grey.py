@@ -2,20 +2,22 @@
 
     stored bits -> Modality LUT, or slope and intercept -> padding masked -> VOI LUT, or window -> inverted, once
 
-A window that makes nothing of the film is no window: if it leaves more than nine tenths of the film at its ends, or squeezes the
-middle nine tenths of it into less than half of the greys, the next one is tried, and at last the film's own percentiles.
+A window that makes nothing of the film is no window: if it leaves more than nine tenths of the film at its ends, or
+squeezes the middle nine tenths of it into less than half of the greys, the next one is tried, and at last the film's
+own percentiles.
 Formulas: DICOM PS3.3, C.11.1 (Modality LUT), C.11.2 (VOI LUT), C.7.6.3.1.1 (photometric interpretation).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any, Final
 
 import numpy as np
 import pydicom
 from numpy.typing import NDArray
-from pydicom.pixels import apply_modality_lut
+from pydicom.pixels.processing import apply_modality_lut
 
 from corpora.dicom.header import number, quiet, text, whole
 
@@ -30,7 +32,7 @@ _WHITE: Final = 65_535
 
 
 def grey_levels(dataset: pydicom.Dataset, stored: NDArray[np.integer[Any]], counts: Counts) -> NDArray[np.uint16]:
-    """The grey of each of the ``stored`` values (as they are after decoding), of which there are ``counts`` in the film.
+    """The grey of each of the ``stored`` values, as they are after decoding; there are ``counts`` of them in the film.
 
     0 is black and 65,535 white, bones white whatever the photometric interpretation; padding is black.
     """
@@ -64,7 +66,7 @@ def _modality(dataset: pydicom.Dataset, values: NDArray[np.int64]) -> Values:
         except (AttributeError, ValueError, IndexError, NotImplementedError):
             pass
     slope, intercept = number(dataset, "RescaleSlope") or 1.0, number(dataset, "RescaleIntercept") or 0.0
-    return values * slope + intercept
+    return np.asarray(values * slope + intercept, dtype=np.float64)
 
 
 def _padding(dataset: pydicom.Dataset, values: NDArray[np.int64]) -> NDArray[np.bool_]:
@@ -87,7 +89,7 @@ def _pad_value(dataset: pydicom.Dataset, keyword: str) -> int | None:
 
 
 def _inverted(dataset: pydicom.Dataset) -> bool:
-    """Whether low values are white: said by the photometric interpretation, or the LUT shape, or by both of them once."""
+    """Whether low values are white, as the photometric interpretation, the LUT shape or both of them say."""
     shape = (text(dataset, "PresentationLUTShape") or "").upper()
     return text(dataset, "PhotometricInterpretation") == "MONOCHROME1" or shape == "INVERSE"
 
@@ -106,10 +108,10 @@ Transform = Callable[[Values], "Values | None"]
 
 def _transforms(dataset: pydicom.Dataset) -> Iterator[Transform]:
     for item in dataset.get("VOILUTSequence") or ():
-        yield lambda values, item=item: voi_lut(item, values)
+        yield partial(voi_lut, item)
     function = (text(dataset, "VOILUTFunction") or "LINEAR").upper()
     for center, width in zip(_numbers(dataset, "WindowCenter"), _numbers(dataset, "WindowWidth"), strict=False):
-        yield lambda values, center=center, width=width: window(values, center, width, function)
+        yield partial(window, center=center, width=width, function=function)
 
 
 def _numbers(dataset: pydicom.Dataset, keyword: str) -> list[float]:
@@ -137,7 +139,7 @@ def voi_lut(item: pydicom.Dataset, values: Values) -> Values | None:
     if not len(table) or not 0 < bits <= 16:
         return None
     places = np.clip(np.rint(values) - first, 0, len(table) - 1).astype(np.int64)
-    return np.clip(table[places] / ((1 << bits) - 1), 0, 1)
+    return np.asarray(np.clip(table[places] / ((1 << bits) - 1), 0, 1), dtype=np.float64)
 
 
 def window(values: Values, center: float, width: float, function: str = "LINEAR") -> Values | None:

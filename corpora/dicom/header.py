@@ -1,7 +1,7 @@
 """What a DICOM header says of a film and of its study, whatever state the header is in.
 
-Nothing here raises for a value that makes no sense (a birth date of 31 February, an age of "old"): it is passed over, and
-what it would have said is None. Nothing is logged: header values are about a person.
+Nothing here raises for a value that makes no sense (a birth date of 31 February, an age of "old"): it is passed over,
+and what it would have said is None. Nothing is logged: header values are about a person.
 """
 
 from __future__ import annotations
@@ -71,12 +71,7 @@ def _read(path: Path, *, stop_before_pixels: bool) -> FileDataset:
             if not marked and head[:2] not in _BARE:
                 raise _not_dicom(path)
             with quiet():
-                dataset = pydicom.dcmread(
-                    file,
-                    stop_before_pixels=stop_before_pixels,
-                    force=not marked,
-                    defer_size="1 MB" if stop_before_pixels else None,
-                )
+                dataset = pydicom.dcmread(file, stop_before_pixels=stop_before_pixels, force=not marked)
     except FileNotFoundError as error:
         raise DataError("data.missing", "there is no such file", where=str(path)) from error
     except InvalidDicomError as error:
@@ -127,8 +122,10 @@ def describe(dataset: Dataset, path: Path | str) -> ImageRef:
 
 
 def study_facts(dataset: Dataset) -> dict[str, Any]:
-    """What a header says of the study: ``study_uid``, ``accession``, ``patient_id``, ``year``, ``age`` (years), ``sex``,
-    ``manufacturer``; None where it does not say or makes no sense."""
+    """What a header says of the study; None where it does not say or makes no sense.
+
+    ``study_uid``, ``accession``, ``patient_id``, ``year``, ``age`` (years), ``sex`` (M, F, O), ``manufacturer``.
+    """
     studied = next((day for day in (_date(dataset, name) for name in _DATES) if day is not None), None)
     return {
         "study_uid": text(dataset, "StudyInstanceUID"),

@@ -1,7 +1,7 @@
 """The pixels of a DICOM film as it is looked at: 16-bit grey, bones white.
 
-A film is decoded by pydicom with pylibjpeg and pyjpegls; then every value a pixel can have is taken through DICOM's chain
-once (``corpora.dicom.grey``), and the pixels are looked up.
+A film is decoded by pydicom with pylibjpeg and pyjpegls; then every value a pixel can have is taken through DICOM's
+chain once (``corpora.dicom.grey``), and the pixels are looked up.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ from typing import Any, Final
 import numpy as np
 import pydicom
 from numpy.typing import NDArray
-from pydicom.pixels import apply_color_lut, pixel_array
+from pydicom.pixels.processing import apply_color_lut
+from pydicom.pixels.utils import pixel_array
 
 from corpora.dicom.grey import grey_levels
 from corpora.dicom.header import quiet, read_dataset, text, whole
@@ -33,7 +34,7 @@ def read_image(path: Path | str, frame: int | None = None) -> NDArray[np.uint16]
     Of an object with several frames ``frame`` (from 0) says which. Colour becomes luminance.
 
     Raises ``DataError``: ``dicom.no_pixels``, ``image.frames`` for several frames or none of this number,
-    ``image.too_large``, ``image.truncated``, ``image.broken`` for what no decoder makes sense of, and as ``read_header``.
+    ``image.too_large``, ``image.truncated``, ``image.broken`` for what no decoder makes sense of; as ``read_header``.
     """
     dataset = read_dataset(path)
     where = str(path)
@@ -100,7 +101,7 @@ def _grey(dataset: pydicom.Dataset, stored: NDArray[Any]) -> NDArray[np.uint16]:
     unsigned = stored.view(f"u{stored.dtype.itemsize}")
     size = 1 << (8 * stored.dtype.itemsize)
     counts = np.bincount(unsigned[::_STEP, ::_STEP].ravel(), minlength=size)
-    return grey_levels(dataset, np.arange(size), counts)[unsigned]
+    return np.take(grey_levels(dataset, np.arange(size), counts), unsigned)
 
 
 def _grey_of_many(dataset: pydicom.Dataset, stored: NDArray[Any]) -> NDArray[np.uint16]:
@@ -115,9 +116,10 @@ def _grey_of_many(dataset: pydicom.Dataset, stored: NDArray[Any]) -> NDArray[np.
         greys = np.rint(65_535 * (1 - stretched if inverted else stretched)).astype(np.uint16)
     else:
         greys = grey_levels(dataset, values, counts)
-    return greys[places].reshape(stored.shape)
+    return np.asarray(greys[places].reshape(stored.shape), dtype=np.uint16)
 
 
 def _luminance(colour: NDArray[Any]) -> NDArray[np.uint16]:
     white = float(np.iinfo(colour.dtype).max) if colour.dtype.kind in "iu" else 1.0
-    return np.rint(colour[..., :3].astype(np.float32) @ _LUMINANCE * (65_535 / white)).astype(np.uint16)
+    greys = colour[..., :3].astype(np.float32) @ _LUMINANCE * (65_535 / white)
+    return np.asarray(np.rint(greys), dtype=np.uint16)

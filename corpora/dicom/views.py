@@ -1,7 +1,7 @@
 """From what side a film was taken, by the attribute that says it best.
 
 ``ViewPosition`` is missing from a third of real headers; then the view code, the descriptions that technicians choose
-from a list, and at last the orientation of rows and columns, which tells a lateral from a frontal film but not PA from AP.
+from a list, and at last the orientation of rows and columns, which tells a lateral from a frontal film, not PA from AP.
 """
 
 from __future__ import annotations
