@@ -186,7 +186,7 @@ def _bowel(plane: Plane, body: Body, pose: Pose, cage: Map, dome: Map) -> Map:
     top = body.dome_right + body.dome_left - pose.lift()
     out = plane.zeros()
     if body.bubble > 0.25:
-        middle = (5.0 + rng.normal(0, 0.7), top + 2.6 + rng.normal(0, 0.3))
+        middle = (6.0 + rng.normal(0, 0.6), top + 2.6 + rng.normal(0, 0.3))
         air = ellipse(plane, middle, (2.2 + 1.6 * body.bubble, 1.9)) * np.float32(3.8)
         level = middle[1] + (0.4 if not pose.supine else 9)
         out += air * step_down(plane.v - np.float32(level), 0.05)

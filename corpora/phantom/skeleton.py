@@ -14,7 +14,7 @@ from corpora.phantom.anatomy import FIRST_LEVEL, VERTEBRA, Body, Pose
 from corpora.phantom.plane import Points, bend
 
 #: Finest distance of points that is worth its time, cm.
-_FINEST: Final = 0.022
+_FINEST: Final = 0.028
 _RIBS: Final = 10
 
 
@@ -47,13 +47,16 @@ def shell(path: Points, half: tuple[float, float], up: Points, step: float, cort
     upward = np.cross(across, tangent)
     around = max(12, int(2 * np.pi * max(half) / step))
     angles = np.arange(around) * 2 * np.pi / around
-    rings = [(1.0, cortex), (0.55, core * max(half) * 0.5)]
+    # a bone ends round, and fades into its cartilage
+    end = np.clip(np.minimum(along, at[-1] - along) / (1.2 * half[0]), 0, 1)
+    swell, fade = np.sqrt(0.15 + 0.85 * end * (2 - end)), 0.25 + 0.75 * end
+    upward, across = upward * (swell * half[0])[:, None], across * (swell * half[1])[:, None]
+    turned = np.cos(angles)[:, None, None] * upward + np.sin(angles)[:, None, None] * across
     points, volumes = [], []
-    for size, thick in rings:
-        offsets = np.cos(angles)[:, None, None] * upward * half[0] + np.sin(angles)[:, None, None] * across * half[1]
-        points.append((middle + size * offsets).reshape(-1, 3))
+    for size, thick in ((1.0, cortex), (0.55, core * max(half) * 0.5)):
+        points.append((middle + size * turned).reshape(-1, 3))
         arc = np.hypot(half[0] * np.sin(angles), half[1] * np.cos(angles)) * size * 2 * np.pi / around
-        volumes.append(np.repeat(arc * thick, count) * at[-1] / count)
+        volumes.append(np.outer(arc * thick, fade * swell).ravel() * at[-1] / count)
     return Cloud(np.concatenate(points), np.concatenate(volumes))
 
 
@@ -63,14 +66,14 @@ def _unit(vectors: Points) -> Points:
 
 def rib_path(body: Body, pose: Pose, number: int, side: int) -> Points:
     """The middle line of a rib, 1 to 10, from the spine to its cartilage; side -1 is the right."""
-    turn = np.linspace(0.1, 2.05 + 0.035 * number - (0.35 if number == 1 else 0) - 0.07 * max(0, number - 7), 60)
+    turn = np.linspace(0.012, 2.05 + 0.035 * number - (0.35 if number == 1 else 0) - 0.07 * max(0, number - 7), 60)
     drop = np.interp(number, [1, 2, 4, 7, 10], [5.0, 7.0, 10.5, 12.5, 12.0]) * (0.86 if pose.supine else 1.0)
     drop *= 1 - 0.25 * (1 - pose.breath)
     start = FIRST_LEVEL - 0.1 + VERTEBRA * 0.93 * (number - 1) + 0.25 * pose.lift() * 0.3
     y = start + drop * (1 - np.cos(turn)) / 2 - 0.7 * np.sin(turn) ** 2 * np.exp(-((turn - 0.5) ** 2) / 0.3)
     width, depth = body.cage_width()(y) + 0.35, body.cage_depth()(y) + 0.3
     # the gutters beside the spine: a rib runs sideways and back before it turns forward
-    x = 1.3 * np.exp(-turn * 3) + width * np.sin(turn) ** 0.82
+    x = 1.25 * np.exp(-turn * 3) + width * np.sin(turn) ** 0.82
     z = -depth * np.cos(turn)
     return np.stack([side * x + body.spine(y) * np.exp(-turn * 1.5), y, z], axis=1)
 

@@ -38,7 +38,7 @@ def test_a_frontal_film_is_a_chest(seed):
     plan = plan_of(seed, FRONTAL[seed % 2])
     film = render(plan, body_of(seed), ())
     assert film.values.dtype == np.float32 and film.values.shape == (plan.rows, plan.columns)
-    assert 0 <= film.values.min() and film.values.max() <= 1
+    assert film.values.min() >= 0 and film.values.max() <= 1
     measures = measure(film.values)
     assert measures.polarity > 0.1 and measures.chest > 0.25 and measures.clipped < 0.1
 

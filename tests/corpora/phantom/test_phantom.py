@@ -139,9 +139,15 @@ def test_an_output_that_cannot_be_written(tmp_path):
 
 @pytest.mark.parametrize(
     ("given", "where"),
-    [({"n": 0}, "-n"), ({"n": -3}, "-n"), ({"size": 8}, "--size"), ({"size": 99999}, "--size"), ({"workers": 0}, "--workers"),
-     ({"seed": -1}, "--seed")],
-)  # fmt: skip
+    [
+        ({"n": 0}, "-n"),
+        ({"n": -3}, "-n"),
+        ({"size": 8}, "--size"),
+        ({"size": 99999}, "--size"),
+        ({"workers": 0}, "--workers"),
+        ({"seed": -1}, "--seed"),
+    ],
+)
 def test_arguments_out_of_range(tmp_path, given, where):
     with pytest.raises(ConfigError) as refused:
         phantom(tmp_path / "out", **{"n": 2, **given})
