@@ -41,9 +41,9 @@ class Report:
 class ImageRef:
     """Where an image of a study lies and what its header says of it; None where it does not say.
 
-    ``path`` is absolute, or relative to the corpus folder it lies in. ``view`` is ``PA``, ``AP``, ``LATERAL`` or another
-    term of the source; ``view_source`` is the attribute it was taken from. ``pixel_spacing`` is millimetres between rows
-    and between columns. ``rows`` and ``columns`` are those of the native image.
+    ``path`` is absolute, or relative to the corpus folder it lies in. ``view`` is ``PA``, ``AP``, ``LATERAL`` or
+    another term of the source; ``view_source`` is the attribute it was taken from. ``pixel_spacing`` is millimetres
+    between rows and between columns. ``rows`` and ``columns`` are those of the native image.
     """
 
     path: str
@@ -80,8 +80,9 @@ class Provenance:
 class Study:
     """One examination: its images and its report, either of which may be missing.
 
-    ``meta`` is what else is known, by these names where they fit: ``year`` (int), ``age`` (float, years), ``sex`` (``M``,
-    ``F``, ``O``), ``split`` (the source's own), ``labels`` (mapping of label to 1, 0, -1; absent is blank), ``source``.
+    ``meta`` is what else is known, by these names where they fit: ``year`` (int), ``age`` (float, years), ``sex``
+    (``M``, ``F``, ``O``), ``split`` (the source's own), ``labels`` (mapping of label to 1, 0, -1; absent is blank),
+    ``source``.
     """
 
     study_id: str

@@ -72,6 +72,8 @@ def _read(path: Path, *, stop_before_pixels: bool) -> FileDataset:
                 raise _not_dicom(path)
             with quiet():
                 dataset = pydicom.dcmread(file, stop_before_pixels=stop_before_pixels, force=not marked)
+    except DataError:
+        raise
     except FileNotFoundError as error:
         raise DataError("data.missing", "there is no such file", where=str(path)) from error
     except InvalidDicomError as error:

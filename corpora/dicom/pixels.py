@@ -71,7 +71,8 @@ def _decoded(dataset: pydicom.Dataset, index: int, where: str) -> NDArray[Any]:
     """The stored values of one frame: (rows, columns), or (rows, columns, 3) for colour, which is RGB then."""
     try:
         with quiet():
-            array = pixel_array(dataset, index=index)
+            # which of the bits are stored, and where, is seen to in the chain
+            array = pixel_array(dataset, index=index, correct_unused_bits=False)
             if text(dataset, "PhotometricInterpretation") == "PALETTE COLOR":
                 array = apply_color_lut(array, dataset)
     except MemoryError:
