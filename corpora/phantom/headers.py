@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from corpora.dicom.header import describe as describe_header
 from corpora.phantom.film import Film, Plan
 from corpora.phantom.patients import Visit
 from corpora.phantom.stored import FULL, Coding, describe, stored_values
@@ -269,18 +270,7 @@ def _plugin(syntax: str) -> str:
 
 def image_ref(made: Object, dataset: Dataset, path: str) -> ImageRef:
     """What a reading of the header gives."""
-    scanner = made.visit.scanner
-    spacing = dataset.get("PixelSpacing") or dataset.get("ImagerPixelSpacing")
-    said = dataset.get("BurnedInAnnotation")
-    return ImageRef(
-        path=path, view=made.plan.view, image_id=made.image_id, format="dicom",
-        view_source="ProtocolName" if scanner.view_in == "PatientOrientation" else scanner.view_in,
-        rows=dataset.Rows, columns=dataset.Columns, frames=1, bits_stored=dataset.BitsStored,
-        photometric=dataset.PhotometricInterpretation, pixel_spacing=(float(spacing[0]), float(spacing[1])),
-        modality=dataset.Modality, body_part=dataset.BodyPartExamined, manufacturer=dataset.Manufacturer,
-        model=dataset.ManufacturerModelName, transfer_syntax=str(dataset.file_meta.TransferSyntaxUID),
-        burned_in={"YES": True, "NO": False}.get(said),
-    )  # fmt: skip
+    return replace(describe_header(dataset, path), image_id=made.image_id)
 
 
 def planted(dataset: Dataset) -> Iterator[dict[str, Any]]:

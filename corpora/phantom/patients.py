@@ -128,8 +128,10 @@ def _first_day(chest: ChestModel, rng: np.random.Generator) -> date:
 
 
 def _next_day(chest: ChestModel, day: date, rng: np.random.Generator) -> date:
-    wait = timedelta(days=1 + int(np.exp(rng.normal(3.6, 1.5))))
-    return min(day + wait, max(date(chest.first_year + chest.years - 1, 12, 31), day + timedelta(days=1)))
+    wait = 1 + int(np.exp(rng.normal(3.6, 1.5)))
+    # at most half of what is left, so that the last study falls into the years as well
+    left = (date(chest.first_year + chest.years - 1, 12, 31) - day).days
+    return day + timedelta(days=max(1, min(wait, left // 2)))
 
 
 def _first_signs(chest: ChestModel, child: bool, rng: np.random.Generator) -> tuple[tuple[Sign, ...], dict[int, str]]:

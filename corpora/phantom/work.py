@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from multiprocessing import get_context, parent_process
 from pathlib import Path
@@ -17,7 +17,9 @@ from unicodedata import normalize
 
 import numpy as np
 
+from corpora.dicom import read_image
 from corpora.errors import RunError
+from corpora.images import phash
 from corpora.phantom.film import FRONTAL, draw_plan, render
 from corpora.phantom.headers import Object, dicom_object, draw_coding, image_ref, planted, said_of_burning
 from corpora.phantom.model import ChestModel, PeopleModel
@@ -107,7 +109,9 @@ class Maker:
         dataset = dicom_object(made, self.settings.seed)
         with writing(folder / path), atomic_writer(folder / path, "wb") as file:
             dataset.save_as(file, enforce_file_format=True)
-        return image_ref(made, dataset, path), {
+        # as an import does it: of the film as it is read back
+        hashed = replace(image_ref(made, dataset, path), phash=phash(read_image(folder / path)))
+        return hashed, {
             "phi": [*_header_phi(made, planted(dataset)), *_pixel_phi(made)],
             "findings": [_image_truth(made, written)],
             "boxes": list(_boxes(made)),

@@ -9,6 +9,7 @@ import pytest
 from pydicom.pixels import apply_modality_lut, apply_voi_lut
 
 from corpora.config import load_yaml
+from corpora.dicom import read_image
 from corpora.phantom.film import draw_plan, render
 from corpora.phantom.headers import Object, dicom_object, draw_coding, image_ref, planted
 from corpora.phantom.model import ChestModel, PeopleModel
@@ -71,6 +72,13 @@ def test_pixels_come_back_through_the_chain(objects, tmp_path):
             assert measure(shown(dataset)).polarity > 0
 
 
+def test_the_reader_of_films_sees_the_film(objects, tmp_path):
+    for made in objects:
+        path = tmp_path / f"{made.image_id}.dcm"
+        dicom_object(made, 0).save_as(path, enforce_file_format=True)
+        assert np.corrcoef(read_image(path).ravel(), made.film.values.ravel())[0, 1] > 0.97
+
+
 def test_headers_are_those_of_their_objects(objects):
     for made in objects:
         dataset = dicom_object(made, 0)
@@ -92,7 +100,9 @@ def test_a_header_reads_as_its_reference(objects):
         image = image_ref(made, dataset, "images/x.dcm")
         assert (image.rows, image.columns) == dataset.pixel_array.shape
         assert image.transfer_syntax == dataset.file_meta.TransferSyntaxUID
-        assert image.view_source in dataset and dataset[image.view_source].value
+        assert image.view == made.plan.view
+        says = {"PatientOrientation": "ProtocolName"}.get(made.visit.scanner.view_in, made.visit.scanner.view_in)
+        assert image.view_source == says and dataset[says].value
 
 
 def test_every_identity_is_listed_and_there(corpus):
