@@ -22,6 +22,8 @@ from corpora.errors import DataError
 #: More than any film has; beyond it a header is a lie, or meant to fill memory.
 MOST_PIXELS: Final = 1 << 28
 _PIXELS: Final = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
+# four times as fast as pylibjpeg at them
+_JPEG_LS: Final = frozenset({"1.2.840.10008.1.2.4.80", "1.2.840.10008.1.2.4.81"})
 # what a film's values are counted on: every fourth row and column
 _STEP: Final = 4
 # ITU-R BT.601, as DICOM's YBR has it
@@ -72,7 +74,7 @@ def _decoded(dataset: pydicom.Dataset, index: int, where: str) -> NDArray[Any]:
     try:
         with quiet():
             # which of the bits are stored, and where, is seen to in the chain
-            array = pixel_array(dataset, index=index, correct_unused_bits=False)
+            array = pixel_array(dataset, index=index, decoding_plugin=_plugin(dataset), correct_unused_bits=False)
             if text(dataset, "PhotometricInterpretation") == "PALETTE COLOR":
                 array = apply_color_lut(array, dataset)
     except MemoryError:
@@ -80,6 +82,12 @@ def _decoded(dataset: pydicom.Dataset, index: int, where: str) -> NDArray[Any]:
     except Exception as error:  # decoders raise what they like
         raise _undecodable(dataset, error, where) from error
     return np.asarray(array)
+
+
+def _plugin(dataset: pydicom.Dataset) -> str:
+    """The decoder that is best at the transfer syntax; empty: whichever pydicom finds."""
+    meta = getattr(dataset, "file_meta", None)
+    return "pyjpegls" if meta is not None and meta.get("TransferSyntaxUID") in _JPEG_LS else ""
 
 
 def _undecodable(dataset: pydicom.Dataset, error: Exception, where: str) -> DataError:
@@ -102,7 +110,8 @@ def _grey(dataset: pydicom.Dataset, stored: NDArray[Any]) -> NDArray[np.uint16]:
     unsigned = stored.view(f"u{stored.dtype.itemsize}")
     size = 1 << (8 * stored.dtype.itemsize)
     counts = np.bincount(unsigned[::_STEP, ::_STEP].ravel(), minlength=size)
-    return np.take(grey_levels(dataset, np.arange(size), counts), unsigned)
+    # every value is in the table; "clip" saves the check
+    return np.take(grey_levels(dataset, np.arange(size), counts), unsigned, mode="clip")
 
 
 def _grey_of_many(dataset: pydicom.Dataset, stored: NDArray[Any]) -> NDArray[np.uint16]:

@@ -73,6 +73,7 @@ def _greys(picture: Image.Image) -> NDArray[np.uint16]:
     if "A" in picture.getbands() or "transparency" in picture.info:
         seen = picture.convert("RGBA")
         picture = Image.alpha_composite(Image.new("RGBA", seen.size, (0, 0, 0, 255)), seen)
-    greys: NDArray[np.uint16] = np.asarray(picture.convert("L"), dtype=np.uint16)
+    greys = np.asarray(picture.convert("L")).astype(np.uint16)
     # takes 255 to 65,535
-    return greys * np.uint16(257)
+    widened: NDArray[np.uint16] = np.multiply(greys, 257, dtype=np.uint16)
+    return widened
