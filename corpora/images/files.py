@@ -69,7 +69,8 @@ def _too_large(path: Path) -> DataError:
 def _greys(picture: Image.Image) -> NDArray[np.uint16]:
     if picture.mode in _DEEP:
         deep: NDArray[Any] = np.asarray(picture)
-        return np.clip(deep, 0, 65_535).astype(np.uint16)
+        clipped: NDArray[np.uint16] = np.clip(deep, 0, 65_535).astype(np.uint16)
+        return clipped
     if "A" in picture.getbands() or "transparency" in picture.info:
         seen = picture.convert("RGBA")
         picture = Image.alpha_composite(Image.new("RGBA", seen.size, (0, 0, 0, 255)), seen)
