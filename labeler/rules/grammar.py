@@ -21,6 +21,7 @@ from spacy.language import Language
 from spacy.tokens import Doc
 from spacy.vocab import Vocab
 
+from labeler.rules.kinds import bit_of
 from labeler.rules.lexicon import CueLexicon, LabelPhrases, Negation
 from labeler.rules.negation import Negator
 from labeler.rules.phrases import expand
@@ -37,9 +38,9 @@ _STRETCH = re.compile(r"\S+")
 
 
 class Item(NamedTuple):
-    """A phrase found in a sentence: ``kind`` and ``label`` from the lexicon, ``start:end`` in dense words."""
+    """A phrase found in a sentence: its kind (``labeler.rules.kinds``), its label, ``start:end`` in dense words."""
 
-    kind: str
+    kind: int
     label: str
     start: int
     end: int
@@ -53,9 +54,9 @@ class Phrasebook:
     """Phrases as strings of their words' characters, with the kinds and labels that each has."""
 
     def __init__(self, groups: Iterable[tuple[str, str, list[str]]]) -> None:
-        self.phrases: dict[str, list[tuple[str, str]]] = {}
+        self.phrases: dict[str, list[tuple[int, str]]] = {}
         for kind, label, phrases in groups:
-            meaning = (kind, label)
+            meaning = (bit_of(kind), label)
             for phrase in phrases:
                 self.phrases.setdefault(phrase, []).append(meaning)
         self.longest = max(map(len, self.phrases), default=0)

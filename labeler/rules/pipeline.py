@@ -15,9 +15,10 @@ from corpora.labels import State
 from corpora.sections import select
 from corpora.types import Report
 from labeler.rules.aggregate import Aggregator, Effect
-from labeler.rules.decide import ABNORMAL, FINE, Decision, decide, in_order
+from labeler.rules.decide import ABNORMALITY, NORMAL_FILM, Decision, decide, in_order
+from labeler.rules.fragments import Fragments
 from labeler.rules.grammar import compile_grammar
-from labeler.rules.sentence import Fragments
+from labeler.rules.kinds import name_of
 from labeler.rules.sentences import pieces, sentences
 from labeler.rules.vocabulary import UNKNOWN
 from labeler.schemas import RulesSchema, load_schema
@@ -123,12 +124,12 @@ class RulesLabeler:
 
         for decision in decisions:
             label, state = decision.label, decision.state
-            if label in (ABNORMAL, FINE):
+            if label in (ABNORMALITY, NORMAL_FILM):
                 if self.schema.no_finding is None:
                     continue
                 label = self.schema.no_finding
-                state = states[self.schema.labels.index(label)] if decision.label == FINE else None
-            cues = tuple(Cue(*offsets(start, end), kind) for start, end, kind in decision.cues)
+                state = states[self.schema.labels.index(label)] if decision.label == NORMAL_FILM else None
+            cues = tuple(Cue(*offsets(start, end), name_of(kind)) for start, end, kind in decision.cues)
             yield Mention(label, *offsets(decision.start, decision.end), state, cues, decision.rule)
 
 

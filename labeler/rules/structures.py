@@ -7,11 +7,11 @@ tortuous" of one; "stable" alone leaves the size open.
 from __future__ import annotations
 
 from labeler.rules.grammar import Item
+from labeler.rules.kinds import FINDINGS, PREDICATES, STRUCTURE, SUBJECT
 from labeler.rules.sentence import Sentence
-from labeler.rules.turns import FINDINGS, PREDICATES
 from labeler.rules.vocabulary import UNKNOWN, VERBS, rule_character, rule_characters
 
-_ANATOMY = frozenset({"structure", "subject"})
+_ANATOMY = STRUCTURE | SUBJECT
 _NAMED = _ANATOMY | FINDINGS
 _STEPS = PREDICATES | _NAMED
 # words that join the members of a list of structures
@@ -26,7 +26,7 @@ _FARTHEST = 3
 
 def predicates_of(sentence: Sentence, structure: Item) -> list[Item]:
     """The predicates that speak of ``structure``, in order; empty where nothing is said of it."""
-    if PREDICATES.isdisjoint(sentence.kinds):
+    if not sentence.kinds & PREDICATES:
         return []
     start, _ = sentence.segment(structure.start)
     before = _attributes(sentence, structure.start, start)
@@ -65,12 +65,12 @@ def _said_after(sentence: Sentence, structure: Item, described: bool) -> list[It
     found: list[Item] = []
     at = structure.end
     for item in sentence.items:
-        if item.kind not in _STEPS or item.start < structure.end:
+        if not item.kind & _STEPS or item.start < structure.end:
             continue
         colon = _COLON in sentence.words[at : item.start]
-        if item.kind in PREDICATES:
+        if item.kind & PREDICATES:
             found.append(item)
-        elif item.kind in FINDINGS or found or colon:
+        elif item.kind & FINDINGS or found or colon:
             return _without_attributes(sentence, found, item, described)
         at = item.end
     return found
@@ -82,7 +82,7 @@ def _without_attributes(sentence: Sentence, found: list[Item], following: Item, 
     while found and (found[-1].end == at or (at != following.start and sentence.words[found[-1].end : at] == _AND)):
         if not described and sentence.words[found[-1].start - 1] in VERBS:
             break
-        if len(found) == 1 and following.kind not in FINDINGS and not described and not _parted(sentence, found[0]):
+        if len(found) == 1 and not following.kind & FINDINGS and not described and not _parted(sentence, found[0]):
             break
         at = found.pop().start
     return found
@@ -96,11 +96,11 @@ def _parted(sentence: Sentence, predicate: Item) -> bool:
 def _shared(sentence: Sentence, structure: Item) -> list[Item]:
     """The attribute of a list that ``structure`` is a later member of: "normal heart size and mediastinal contour"."""
     at = structure.start
-    steps = [item for item in sentence.items if item.kind in _STEPS and item.end <= at]
+    steps = [item for item in sentence.items if item.kind & _STEPS and item.end <= at]
     for item in reversed(steps):
         if not _LISTING.issuperset(sentence.words[item.end : at]):
             return []
-        if item.kind in PREDICATES:
+        if item.kind & PREDICATES:
             return [item]
         at = item.start
     return []
