@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from hashlib import blake2b
 from itertools import islice
 from typing import Final, NamedTuple
@@ -139,18 +139,12 @@ def label_chunk(labeler: Labeler, task: Task, chunk: Chunk) -> Labeled:
     write = row_writer(task.layout, labels)
     parts: dict[str, list[str]] = {"rows": [], "evidence": [], "failures": []}
     vectors: Counter[tuple[State, ...]] = Counter()
-    for item in chunk.items:
+    for item in _read(labeler, task, chunk.items):
         if isinstance(item, Reject):
             parts["failures"].append(_failure_line(item))
             continue
-        report = Report(item[0], item[1], tuple(Section(*section) for section in item[2]))
-        try:
-            states, mentions = _read(labeler, report, task)
-            row = write(report, states)
-        except Exception as error:  # whatever it is, the other reports go on
-            parts["failures"].append(_failure_line(_failed(report, error, item[3])))
-            continue
-        parts["rows"].append(row)
+        report, states, mentions = item
+        parts["rows"].append(write(report, states))
         parts["evidence"].append(mentions)
         vectors[states] += 1
     counts = _counts(labels, vectors)
@@ -158,15 +152,46 @@ def label_chunk(labeler: Labeler, task: Task, chunk: Chunk) -> Labeled:
     return Labeled(chunk.end, {name: "".join(lines) for name, lines in parts.items()}, counts)
 
 
-def _read(labeler: Labeler, report: Report, task: Task) -> tuple[tuple[State, ...], str]:
-    if task.evidence:
+_Read = tuple[Report, tuple[State, ...], str]
+
+
+def _read(labeler: Labeler, task: Task, items: Iterable[Packed | Reject]) -> Iterable[_Read | Reject]:
+    """The reports among ``items`` with their states and the line of their evidence, in order, and what was rejected."""
+    packed = [item for item in items if not isinstance(item, Reject)]
+    if not task.evidence:
+        reports = [_report(item) for item in packed]
+        try:
+            states = iter(_checked_states(labeler, reports, task))
+        except Exception:  # one of them it fails on: which one shows when they are read one by one
+            pass
+        else:
+            read = zip(reports, states, strict=True)
+            return (item if isinstance(item, Reject) else (*next(read), "") for item in items)
+    return (item if isinstance(item, Reject) else _read_one(labeler, task, item) for item in items)
+
+
+def _report(item: Packed) -> Report:
+    return Report(item[0], item[1], tuple(Section(*section) for section in item[2]))
+
+
+def _checked_states(labeler: Labeler, reports: Sequence[Report], task: Task) -> list[tuple[State, ...]]:
+    states = labeler.states(reports, task.sections)
+    if len(states) != len(reports) or any(len(vector) != len(labeler.schema.labels) for vector in states):
+        raise ValueError("not one state for each label of each report")
+    return states
+
+
+def _read_one(labeler: Labeler, task: Task, item: Packed) -> _Read | Reject:
+    report = _report(item)
+    try:
+        if not task.evidence:
+            return report, _checked_states(labeler, [report], task)[0], ""
         vector = labeler(report, task.sections)
-        states, mentions = vector.states, evidence_line(report, vector)
-    else:
-        states, mentions = labeler.states(report, task.sections), ""
-    if len(states) != len(labeler.schema.labels):
-        raise ValueError("not one state for each label")
-    return states, mentions
+        if len(vector.states) != len(labeler.schema.labels):
+            raise ValueError("not one state for each label")
+        return report, vector.states, evidence_line(report, vector)
+    except Exception as error:  # whatever it is, the other reports go on
+        return _failed(report, error, item[3])
 
 
 def _counts(labels: tuple[str, ...], vectors: Counter[tuple[State, ...]]) -> Counter[str]:

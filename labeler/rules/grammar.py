@@ -9,7 +9,7 @@ in one depends on nothing else, so each is looked through once.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from itertools import pairwise
@@ -25,7 +25,7 @@ from labeler.rules.kinds import bit_of
 from labeler.rules.lexicon import CueLexicon, LabelPhrases, Negation
 from labeler.rules.negation import Negator
 from labeler.rules.phrases import expand
-from labeler.rules.vocabulary import Vocabulary, rule_character
+from labeler.rules.vocabulary import END, UNKNOWN, Vocabulary, rule_character
 
 _MOST_LEXEMES = 300_000
 _MOST_STRETCHES = 300_000
@@ -35,6 +35,9 @@ _MOST_AT_ONCE = 100
 # between spaces they part a heading from what is said of it, as a colon does ("Pneumothorax - none")
 _DASHES = frozenset({"-", "--", "\u2013", "\u2014"})
 _STRETCH = re.compile(r"\S+")
+_RUNS = re.compile(f"{UNKNOWN}{{2,}}")
+_TWO_UNKNOWN = UNKNOWN * 2
+_BETWEEN = f" {END} "
 
 
 class Item(NamedTuple):
@@ -89,16 +92,21 @@ class Tokenizer:
         """``words`` is the canonical word of stretches that are one token, as far as they are known from the start."""
         self._vocabulary = vocabulary
         self._nlp = nlp
-        self._known = _Known(self)
-        self._known.update({word: vocabulary.character(canonical) for word, canonical in words.items()})
-        self._known.update(dict.fromkeys(_DASHES, rule_character(":")))
+        self._known = _Known(self, {word: vocabulary.character(canonical) for word, canonical in words.items()})
         self._located: dict[str, list[_Token]] = {}
 
-    def characters(self, text: str) -> str:
-        """The characters of the canonical words of ``text``; fillers have none."""
-        lower = text.lower()
-        stretches = lower.split() if len(lower) == len(text) else map(_folded, text.split())
-        return "".join(map(self._known.__getitem__, stretches))
+    def reduced(self, texts: Sequence[str]) -> list[str]:
+        """The reduced forms of some sentences: a full stop at the end is no word, a run of unknown words is one."""
+        joined = _BETWEEN.join(texts)
+        lower = joined.lower()
+        if len(lower) == len(joined) and joined.count(END) == len(texts) - 1:
+            stretches = lower.replace("." + _BETWEEN, _BETWEEN).removesuffix(".").split()
+            return self._characters(stretches).split(END)
+        return [self._characters(map(_folded, text.removesuffix(".").split())) for text in texts]
+
+    def _characters(self, stretches: Iterable[str]) -> str:
+        characters = "".join(map(self._known.__getitem__, stretches))
+        return _RUNS.sub(UNKNOWN, characters) if _TWO_UNKNOWN in characters else characters
 
     def tokens(self, text: str) -> list[_Token]:
         """The tokens of ``text``."""
@@ -149,10 +157,12 @@ def _folded(stretch: str) -> str:
 
 
 class _Known(dict[str, str]):
-    """The characters of stretches of text seen before."""
+    """The characters of stretches of text seen before, of some of which they are known from the start."""
 
-    def __init__(self, tokenizer: Tokenizer) -> None:
+    def __init__(self, tokenizer: Tokenizer, words: Mapping[str, str]) -> None:
         self._tokenizer = tokenizer
+        self._first = {**words, **dict.fromkeys(_DASHES, rule_character(":")), END: END}
+        super().__init__(self._first)
 
     def __missing__(self, stretch: str) -> str:
         if stretch[-1] == "," and stretch[-2:-1] not in ("", ","):
@@ -163,6 +173,7 @@ class _Known(dict[str, str]):
         if len(stretch) <= _LONGEST_STRETCH:
             if len(self) >= _MOST_STRETCHES:
                 self.clear()
+                self.update(self._first)
             self[stretch] = characters
         return characters
 

@@ -8,18 +8,21 @@ result.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from functools import reduce
+from itertools import chain, filterfalse, islice
+from operator import or_
 
 from corpora.labels import State
 from corpora.sections import select
 from corpora.types import Report
 from labeler.rules.aggregate import Aggregator, Effect
+from labeler.rules.bulk import BulkReader
 from labeler.rules.decide import ABNORMALITY, NORMAL_FILM, Decision, decide, in_order
 from labeler.rules.fragments import Fragments
 from labeler.rules.grammar import compile_grammar
 from labeler.rules.kinds import name_of
-from labeler.rules.sentences import pieces, sentences
+from labeler.rules.sentences import is_sentence, pieces, sentences
 from labeler.rules.vocabulary import UNKNOWN
 from labeler.schemas import RulesSchema, load_schema
 from labeler.types import Cue, LabelVector, Mention
@@ -31,8 +34,6 @@ _MOST_PIECES = 200_000
 _LONGEST_PIECE = 1000
 _MOST_READINGS = 200_000
 _MOST_DECIDED = 20_000
-_RUNS = re.compile(f"{UNKNOWN}{{2,}}")
-_TWO_UNKNOWN = UNKNOWN * 2
 
 
 class RulesLabeler:
@@ -51,6 +52,7 @@ class RulesLabeler:
             schema.cues,
         )
         self._fragments = Fragments(self._grammar.phrasebook)
+        self._bulk = BulkReader(self._grammar, self._fragments, self._aggregator)
         self._tokenizer = self._grammar.tokenizer
         self._pieces: dict[str, Effect] = {}
         self._readings: dict[str, Effect] = {}
@@ -72,41 +74,44 @@ class RulesLabeler:
         mentions = tuple(mention for sentence in found for mention in self._mentions(*sentence, states))
         return LabelVector(report.study_id, self.schema.name, self.schema.labels, states, mentions, self.made_by)
 
-    def states(self, report: Report, sections: str = DEFAULT_SECTIONS) -> tuple[State, ...]:
-        """The states alone, as ``__call__`` gives them: what a batch without evidence needs."""
-        text = report.text
+    def states(self, reports: Sequence[Report], sections: str = DEFAULT_SECTIONS) -> list[tuple[State, ...]]:
+        """The states alone of each report, as ``__call__`` gives them: what a batch without evidence needs."""
+        cut = [_pieces_of(report, sections) for report in reports]
         known = self._pieces
-        effect = 0
-        for section in select(report, sections):
-            for piece in pieces(text[section.start : section.end]):
-                remembered = known.get(piece)
-                effect |= self._learn(piece) if remembered is None else remembered
-        return self._aggregator.states(effect)
+        if len(known) >= _MOST_PIECES:
+            known.clear()
+        new = list(dict.fromkeys(filterfalse(known.__contains__, chain.from_iterable(cut))))
+        known.update(zip(new, self._effects_of_pieces(new), strict=True))
+        states = [self._aggregator.states(reduce(or_, map(known.__getitem__, found), 0)) for found in cut]
+        for piece in new:
+            if len(piece) > _LONGEST_PIECE:
+                del known[piece]
+        return states
 
-    def _learn(self, piece: str) -> Effect:
-        """Read a piece of text and remember what it amounts to."""
-        effect = 0
+    def _effects_of_pieces(self, found: Iterable[str]) -> Iterator[Effect]:
+        """What each piece of text amounts to."""
+        texts: list[str] = []
+        counts: list[int] = []
+        for piece in found:
+            if is_sentence(piece):
+                texts.append(piece)
+                counts.append(1)
+            else:
+                parts = [piece[start:end] for start, end in sentences(piece)]
+                texts += parts
+                counts.append(len(parts))
+        effects = self._effects_of_sentences(texts)
+        return (next(effects) if count == 1 else reduce(or_, islice(effects, count), 0) for count in counts)
+
+    def _effects_of_sentences(self, texts: Sequence[str]) -> Iterator[Effect]:
+        """What each sentence amounts to."""
+        reduced = self._tokenizer.reduced(texts)
         readings = self._readings
-        for start, end in sentences(piece):
-            # a word with a full stop behind it is a second word to remember, and no rule reads the stop
-            reduced = self._tokenizer.characters(piece[start:end].removesuffix("."))
-            if _TWO_UNKNOWN in reduced:
-                reduced = _RUNS.sub(UNKNOWN, reduced)
-            remembered = readings.get(reduced)
-            effect |= self._read(reduced) if remembered is None else remembered
-        if len(piece) <= _LONGEST_PIECE:
-            if len(self._pieces) >= _MOST_PIECES:
-                self._pieces.clear()
-            self._pieces[piece] = effect
-        return effect
-
-    def _read(self, reduced: str) -> Effect:
-        """Read a reduced form and remember what it amounts to."""
-        if len(self._readings) >= _MOST_READINGS:
-            self._readings.clear()
-        effect = self._aggregator.effect(decide(self._grammar, self._fragments, reduced))
-        self._readings[reduced] = effect
-        return effect
+        if len(readings) >= _MOST_READINGS:
+            readings.clear()
+        new = list(dict.fromkeys(filterfalse(readings.__contains__, reduced)))
+        readings.update(zip(new, self._bulk.effects(new), strict=True))
+        return map(readings.__getitem__, reduced)
 
     def _decisions(self, reduced: str) -> list[Decision]:
         decisions = self._decided.get(reduced)
@@ -131,6 +136,14 @@ class RulesLabeler:
                 state = states[self.schema.labels.index(label)] if decision.label == NORMAL_FILM else None
             cues = tuple(Cue(*offsets(start, end), name_of(kind)) for start, end, kind in decision.cues)
             yield Mention(label, *offsets(decision.start, decision.end), state, cues, decision.rule)
+
+
+def _pieces_of(report: Report, sections: str) -> list[str]:
+    text = report.text
+    found: list[str] = []
+    for section in select(report, sections):
+        found += pieces(text[section.start : section.end])
+    return found
 
 
 def _reduce(tokens: Sequence[tuple[int, int, str]]) -> tuple[str, list[tuple[int, int]]]:

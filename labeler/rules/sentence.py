@@ -31,15 +31,16 @@ from labeler.rules.kinds import (
 from labeler.rules.turns import ENDING, turns
 from labeler.rules.vocabulary import ASSERTIVE, UNKNOWN, VERBS
 
-_NEGATABLE = FINDINGS | NORMAL | ABNORMAL | BORDERLINE | OTHER | UNLESS
+#: The kinds that a negation is asked about.
+NEGATABLE = FINDINGS | NORMAL | ABNORMAL | BORDERLINE | OTHER | UNLESS
 _READ = FINDINGS | ABSENT | STRUCTURE | OTHER | FINE | IGNORE
 #: The kinds that segments and negations matter to.
 JUDGED = FINDINGS | STRUCTURE | OTHER
 _TURNING = ENDING | TURN
 # what no segment matters to is read without them
 _SEGMENTED = CUES | NEGATIONS | STRUCTURE | UNLESS | EITHER | VERSUS
-# without this in it no sentence has a finding of several words between two verbs
-_BETWEEN_VERBS = re.compile(f"[{''.join(sorted(VERBS))}]..+[{''.join(sorted(VERBS))}]")
+#: Without this in it no sentence has a finding of several words between two verbs
+BETWEEN_VERBS = re.compile(f"[{''.join(sorted(VERBS))}]..+[{''.join(sorted(VERBS))}]")
 
 
 class Sentence:
@@ -103,7 +104,7 @@ def read_contents(grammar: Grammar, reduced: str, words: str, contents: Contents
     items, negation, kinds = contents
     if not kinds & _READ:
         return None
-    if kinds & FINDING and _BETWEEN_VERBS.search(words) and any(_across(words, item) for item in items):
+    if kinds & FINDING and BETWEEN_VERBS.search(words) and any(_across(words, item) for item in items):
         items = claim([item for item in grammar.phrasebook.match(words) if not _across(words, item)])
         kinds = kinds_of(items + negation)
     if not kinds & JUDGED:
@@ -112,7 +113,7 @@ def read_contents(grammar: Grammar, reduced: str, words: str, contents: Contents
     if kinds & _TURNING and kinds & _SEGMENTED:
         starts += turns(grammar, words, reduced, items, negation, kinds)
     sentence = Sentence(words, items, kinds, starts)
-    if negation and kinds & (_NEGATABLE | STRUCTURE):
+    if negation and kinds & (NEGATABLE | STRUCTURE):
         _negate(grammar, sentence, negation)
     return sentence
 
@@ -133,7 +134,7 @@ def dense_places(reduced: str) -> list[int]:
 def _negate(grammar: Grammar, sentence: Sentence, negation: list[Item]) -> None:
     """Lay the sentence out for negspacy, and take its answer back to the sentence's positions."""
     telling = {position for _, _, start, end in negation for position in range(start, end)}
-    entities = [item for item in sentence.items if item[0] & _NEGATABLE]
+    entities = [item for item in sentence.items if item[0] & NEGATABLE]
     alone = len(negation) == 1 and len(sentence.starts) == 1
     layout = _around(negation[0], entities) if alone else _stretches(sentence, telling, entities)
     positions, places = layout or _laid_out(sentence, telling, entities)

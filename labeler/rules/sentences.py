@@ -31,10 +31,9 @@ _SURE = re.compile(
     r"(?:\d\d?[.)] )?(?=[A-Z])"
 )
 _FIRST_OF_LIST = re.compile(r"\d\d?[.)] (?=[A-Z])")
-# without one of these before its last character, or a space shortly before it, text that begins with a letter is one
-# sentence
-_DOUBTFUL = re.compile("[.!?)\\t-\\r\\x1c-\\x1f\\x85\\xa0\\u1680\\u2000-\\u200a\\u2028\\u2029\\u202f\\u205f\\u3000]")
-_LETTERS = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz")
+# text that begins with a letter, without one of these and without a space shortly before its last character
+_DOUBTFUL = ".!?)\\t-\\r\\x1c-\\x1f\\x85\\xa0\\u1680\\u2000-\\u200a\\u2028\\u2029\\u202f\\u205f\\u3000"
+_ONE_SENTENCE = re.compile(f"[A-Za-z](?:(?:[^{_DOUBTFUL}]*[^ {_DOUBTFUL}]{{2}}|[^ {_DOUBTFUL}]?)(?s:.))?")
 _ANSWER = re.compile(r"(?:No|NO|Yes|YES)\b")
 _LEADING = re.compile(r"[\s\-*•·.]*(?:\(?\d{1,2}[.)](?=\s|[A-Z]))?[\s\-*•·]*")
 _NEW_LINE_STARTS = re.compile(r"\s*(?:$|[-*•·]|\(?\d{1,2}[.)]\s|[A-Z][A-Za-z/&, ]{0,40}:|\n)")
@@ -60,10 +59,15 @@ def pieces(text: str) -> list[str]:
     return _SURE.split(text[first.end() :] if first else text)
 
 
+def is_sentence(text: str) -> bool:
+    """Whether it is plain to see that ``text`` is one sentence."""
+    return _ONE_SENTENCE.fullmatch(text) is not None and len(text) <= _LONGEST_SENTENCE
+
+
 def sentences(text: str, start: int = 0, end: int | None = None) -> list[tuple[int, int]]:
     """Spans of the sentences in ``text[start:end]``, without list marks and surrounding white space."""
     end = len(text) if end is None else end
-    if _one_sentence(text, start, end):
+    if end - start <= _LONGEST_SENTENCE and _ONE_SENTENCE.fullmatch(text, start, end):
         return [(start, end)]
     spans: list[tuple[int, int]] = []
     begin = start
@@ -86,17 +90,6 @@ def sentences(text: str, start: int = 0, end: int | None = None) -> list[tuple[i
         begin = cut
     _append(spans, text, begin, end)
     return spans
-
-
-def _one_sentence(text: str, start: int, end: int) -> bool:
-    """Whether that is plain to see."""
-    if (
-        not 0 < end - start <= _LONGEST_SENTENCE
-        or text[start] not in _LETTERS
-        or _DOUBTFUL.search(text, start, end - 1)
-    ):
-        return False
-    return " " not in text[max(start, end - 3) : end - 1]
 
 
 def _append(spans: list[tuple[int, int]], text: str, start: int, end: int) -> None:

@@ -23,10 +23,12 @@ from labeler.rules.vocabulary import ASSERTIVE, VERBS, rule_character, rule_char
 #: What ends a statement where it ends.
 ENDING = FINDINGS | IGNORE
 _ANATOMY = STRUCTURE | SUBJECT
-_THERE = rule_character("there")
+#: Begins a statement wherever it stands.
+THERE = rule_character("there")
 _ALTERNATIVES = rule_characters("or", "nor")
 _JOINS = rule_characters(",", "and", "with")
-_NOTED = rule_characters(
+#: Words behind which, after a verb, a statement ends.
+NOTED = rule_characters(
     "seen", "identified", "noted", "demonstrated", "visualized", "evident", "present", "appreciated"
 )
 #: Words behind which a statement goes on.
@@ -56,11 +58,11 @@ def turns(grammar: Grammar, words: str, reduced: str, items: list[Item], negatio
         reached = min([item[3] for item in items if item[0] & _REACHING], default=count)
         late = {item[2] for item in negation if item[0] == NEG_FOLLOWING} if kinds & NEG_FOLLOWING else ()
         starts = [item[2] for item in items if item[0] == TURN and item[2] > 0 and item[2] not in late]
-        cuts.update([at for at in starts if at >= first or at >= reached or words[at] == _THERE])
+        cuts.update([at for at in starts if at >= first or at >= reached or words[at] == THERE])
     if first == count:
         return sorted(cuts)
     last_finding = max([item[2] for item in items if item[0] & ENDING])
-    if kinds & _ANATOMY or not _NOTED.isdisjoint(words):
+    if kinds & _ANATOMY or not NOTED.isdisjoint(words):
         cuts.update(_run_on(words, items, ends, first, last_finding))
     assertive = grammar.vocabulary.assertive_characters
     asserted = _led_by_filler(reduced) if ASSERTIVE in reduced else _NOWHERE
@@ -98,9 +100,9 @@ def _run_on(words: str, items: list[Item], ends: set[int], first: int, last_find
             ]
         )
         cuts = [start for start in named if start in stated]
-    if not _NOTED.isdisjoint(words):
+    if not NOTED.isdisjoint(words):
         for at in range(max(first, 2), last_finding + 1):
-            if words[at - 1] in _NOTED and words[at - 2] in VERBS and words[at] not in CONTINUING:
+            if words[at - 1] in NOTED and words[at - 2] in VERBS and words[at] not in CONTINUING:
                 cuts.append(at)
     return cuts
 

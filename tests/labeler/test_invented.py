@@ -34,7 +34,7 @@ def write_table(path: Path, labeler: Labeler, reports: Iterator[Report]) -> None
         table = csv.writer(file)
         table.writerow(["study_id", *labeler.schema.labels])
         for report in reports:
-            states = labeler.states(report)
+            states = labeler.states([report])[0]
             table.writerow([report.study_id, *("" if state is None else state for state in states)])
 
 
