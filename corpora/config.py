@@ -225,7 +225,7 @@ def _refuse_depth(text: str, file: str) -> None:
         raise
 
 
-def _too_deep(file: str, mark: yaml.Mark | None) -> ConfigError:
+def _too_deep(file: str, mark: Any) -> ConfigError:
     return ConfigError("config.too_deep", "values are nested too deeply", where=_line(file, mark))
 
 

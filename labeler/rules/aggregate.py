@@ -46,6 +46,10 @@ class Aggregator:
                 effect |= 1 << (self._slots[label] * _BITS + strength - 1)
         return effect
 
+    def said(self, label: str, strength: int) -> Effect:
+        """What one thing said of a label amounts to."""
+        return 1 << (self._slots[label] * _BITS + strength - 1)
+
     def states(self, effect: Effect) -> tuple[State, ...]:
         """One state per label of the schema, by all that a report says."""
         vector = self._vectors.get(effect)

@@ -8,7 +8,7 @@ sentence.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
@@ -19,32 +19,26 @@ from labeler.rules.denial import Part, denial, part_of
 from labeler.rules.fragments import Fragment, Fragments, put_together
 from labeler.rules.grammar import Grammar, Phrasebook
 from labeler.rules.kinds import (
-    ABSENT,
     ARTIFACT,
     DOUBT,
     DOUBT_AFTER,
     EITHER,
     FINDING,
     FINDINGS,
-    FINE,
     LOCATED,
     MODAL,
     NEG_FOLLOWING,
     NEG_PRECEDING,
     OPEN,
-    OTHER,
     STRUCTURE,
     UNLESS,
     UNMENTION,
     UNMENTION_AFTER,
     VERSUS,
-    WEAK,
 )  # fmt: skip
 from labeler.rules.sentence import BETWEEN_VERBS, JUDGED, read_contents
 from labeler.rules.vocabulary import ASSERTIVE, END
 
-# what a fragment amounts to by itself
-_BY_ITSELF: Final = FINDING | WEAK | ABSENT | OTHER | FINE
 # what makes more of something judged than its being there ...
 _TELLING: Final = (
     STRUCTURE | MODAL | OPEN | DOUBT | DOUBT_AFTER | UNMENTION | UNMENTION_AFTER | ARTIFACT | NEG_PRECEDING
@@ -54,8 +48,7 @@ _TELLING: Final = (
 _TELLING_OF_FINDINGS: Final = EITHER | VERSUS | LOCATED | UNLESS
 _MOST_FRAGMENTS: Final = 50_000
 
-_Entry = tuple[int, Fragment | None, Part]
-_END_ENTRY: Final[_Entry] = (0, None, Part(0, 0, 0, 0, False, -1, False, False, False, False, True))
+_END: Final = Part(END, Fragment(0, [], []), 0, 0)
 
 
 class BulkReader:
@@ -65,32 +58,27 @@ class BulkReader:
         self._grammar = grammar
         self._aggregator = aggregator
         self._bonds = _Bonds(grammar.phrasebook)
-        self._entries = _Entries(grammar, fragments, aggregator)
+        self._parts = _Parts(fragments, aggregator)
 
     def effects(self, reduced: Sequence[str]) -> list[Effect]:
         """What each of some sentences amounts to."""
         if not reduced:
             return []
-        text = END.join(reduced) + END
-        dense = text.replace(ASSERTIVE, "")
+        dense = (END.join(reduced) + END).replace(ASSERTIVE, "")
         effects: list[Effect] = []
         kinds = effect = number = 0
-        fragments: list[Fragment] = []
         parts: list[Part] = []
-        for its_kinds, fragment, part in map(self._entries.__getitem__, self._bonds.parts(dense)):
-            if fragment is not None:
-                kinds |= its_kinds
-                effect |= part[0]
-                fragments.append(fragment)
+        for part in map(self._parts.__getitem__, self._bonds.fragments(dense)):
+            if part is not _END:
+                kinds |= part.kinds
+                effect |= part.asserted
                 parts.append(part)
                 continue
             if kinds & JUDGED and self._is_telling(kinds, reduced[number]):
-                denied = denial(kinds, reduced[number], parts)
-                effect = self._read(reduced[number], fragments) if denied is None else denied
+                effect = self._read(kinds, reduced[number], parts)
             effects.append(effect)
             number += 1
             kinds = effect = 0
-            fragments = []
             parts = []
         return effects
 
@@ -99,29 +87,31 @@ class BulkReader:
             return True
         return bool(kinds & FINDING and BETWEEN_VERBS.search(reduced))
 
-    def _read(self, reduced: str, fragments: Iterable[Fragment]) -> Effect:
+    def _read(self, kinds: int, reduced: str, parts: Sequence[Part]) -> Effect:
+        denied = denial(kinds, reduced, parts, self._grammar, self._aggregator)
+        if denied is not None:
+            return denied
         words = reduced.replace(ASSERTIVE, "")
-        sentence = read_contents(self._grammar, reduced, words, put_together(fragments))
+        contents = put_together([part.fragment for part in parts])
+        sentence = read_contents(self._grammar, reduced, words, contents)
         return 0 if sentence is None else self._aggregator.effect(decisions_of(sentence, self._grammar))
 
 
-class _Entries(dict[str, _Entry]):
-    """The kinds in each fragment, what it amounts to by itself, and the fragment."""
+class _Parts(dict[str, Part]):
+    """The part that each fragment is."""
 
-    def __init__(self, grammar: Grammar, fragments: Fragments, aggregator: Aggregator) -> None:
-        super().__init__({END: _END_ENTRY})
-        self._grammar = grammar
+    def __init__(self, fragments: Fragments, aggregator: Aggregator) -> None:
+        super().__init__({END: _END})
         self._fragments = fragments
         self._aggregator = aggregator
 
-    def __missing__(self, words: str) -> _Entry:
-        fragment = self._fragments.fragment(words)
-        entry = fragment.kinds, fragment, part_of(words, fragment, self._grammar, self._aggregator)
+    def __missing__(self, words: str) -> Part:
+        part = part_of(words, self._fragments.fragment(words), self._aggregator)
         if len(self) >= _MOST_FRAGMENTS:
             self.clear()
-            self[END] = _END_ENTRY
-        self[words] = entry
-        return entry
+            self[END] = _END
+        self[words] = part
+        return part
 
 
 class _Bonds:
@@ -134,7 +124,7 @@ class _Bonds:
         table[[first * self._width + second for first, second in codes]] = True
         self._table = np.packbits(table, bitorder="little")
 
-    def parts(self, dense: str) -> list[str]:
+    def fragments(self, dense: str) -> list[str]:
         """The fragments of sentences, each sentence with ``END`` behind it, which is a part of its own."""
         codes = np.frombuffer(dense.encode("utf-32-le"), dtype=np.uint32).astype(np.int64) - ord(END)
         # a word that no phrase goes on from or to

@@ -7,11 +7,14 @@ ten times the cost; of any other this module says nothing.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import NamedTuple
+from collections.abc import Iterable, Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
+from typing import Final, NamedTuple
 
+from corpora.labels import NEGATIVE, POSITIVE
 from labeler.rules.aggregate import Aggregator, Effect
-from labeler.rules.decide import Decision, decisions_of
+from labeler.rules.decide import ABNORMALITY, NORMAL_FILM, STRENGTH, WEAKEST
 from labeler.rules.fragments import NEGATIONS, Fragment
 from labeler.rules.grammar import Grammar, Item
 from labeler.rules.kinds import (
@@ -34,30 +37,26 @@ from labeler.rules.kinds import (
     VERSUS,
     WEAK,
 )  # fmt: skip
-from labeler.rules.sentence import NEGATABLE, Sentence
+from labeler.rules.sentence import NEGATABLE
 from labeler.rules.turns import ENDING, NOTED, THERE
 from labeler.rules.vocabulary import ASSERTIVE
 
 # with any of these in it a sentence is read in full
-_MORE = (
-    (CUES & ~AFFIRM) | (NEGATIONS & ~NEG_PRECEDING) | STRUCTURE | LOCATED | UNLESS | CHANGE | EXCEPTION
-)  # fmt: skip
+_MORE = (CUES & ~AFFIRM) | (NEGATIONS & ~NEG_PRECEDING) | STRUCTURE | LOCATED | UNLESS | CHANGE | EXCEPTION
 _LINKS = EITHER | VERSUS
 _BY_ITSELF = FINDING | WEAK | ABSENT | OTHER | FINE
 
 
-class Part(NamedTuple):
-    """What a fragment adds to a denial: its effect before a negation, behind one, and when it holds the first one.
+class Denial(NamedTuple):
+    """What a fragment adds to a denial: behind a negation (``denied``), or where it holds the first one (``turning``).
 
     ``first_end`` is where in it the first finding ends (-1: none does). ``renews``: it may begin a statement of its own
     behind a finding; ``resumes``: it does so anywhere; ``notes``: a finding behind a word like "seen" in it would.
     ``readable``: a sentence that holds it can be read here.
     """
 
-    asserted: Effect
     denied: Effect
     turning: Effect
-    length: int
     negates: bool
     first_end: int
     finds: bool
@@ -67,82 +66,114 @@ class Part(NamedTuple):
     readable: bool
 
 
-def part_of(words: str, fragment: Fragment, grammar: Grammar, aggregator: Aggregator) -> Part:
-    """What the fragment of these words adds."""
-    items, negation = fragment.at(0)
-    cues = [item for item in negation if item[0] == NEG_PRECEDING]
-    behind = min([cue.end for cue in cues], default=0)
-    before = [item for item in items if item.end <= min([cue.start for cue in cues], default=0)]
-    after = [item for item in items if item.start >= behind]
-    turns = [item for item in items if _turns(item, items, cues)]
-    ends = [item.end for item in items if item.kind & ENDING]
-    noted = [place for place, word in enumerate(words) if word in NOTED]
-    assertive = any(word in grammar.vocabulary.assertive_characters for word in words)
-    rest = _alone(words, items, grammar, ABSENT | FINE)
-    unread = [item for item in items if item.kind & NEGATABLE and item not in before and item not in after]
-    late = [item for item in items if item.kind & ENDING and noted and item.start > noted[0]]
-    return Part(
-        aggregator.effect(_alone(words, items, grammar, _BY_ITSELF)),
-        aggregator.effect([*_denied(words, items, grammar), *rest]),
-        aggregator.effect([*_alone(words, before, grammar, _BY_ITSELF), *_denied(words, after, grammar), *rest]),
-        fragment.length,
+_NOTHING: Final = Denial(0, 0, False, -1, False, False, False, False, True)
+
+
+@dataclass(slots=True)
+class Part:
+    """A fragment of some words: the kinds in it, what it amounts to by itself, what it adds to a denial."""
+
+    words: str
+    fragment: Fragment
+    kinds: int
+    asserted: Effect
+    denial: Denial | None = None
+
+
+def part_of(words: str, fragment: Fragment, aggregator: Aggregator) -> Part:
+    """The part that a fragment of these words is; what it adds to a denial is worked out when it is in one."""
+    asserted = _effect(fragment.at(0)[0], aggregator) if fragment.kinds & _BY_ITSELF else 0
+    return Part(words, fragment, fragment.kinds, asserted)
+
+
+def _effect(items: Iterable[Item], aggregator: Aggregator, *, denied: bool = False) -> Effect:
+    """What items amount to where they are all asserted, or all denied."""
+    effect = 0
+    for kind, label, _, _ in items:
+        if kind == ABSENT or (kind == FINDING and denied):
+            effect |= aggregator.said(label, STRENGTH[NEGATIVE])
+        elif kind == FINE:
+            effect |= aggregator.said(NORMAL_FILM, WEAKEST)
+        elif kind == FINDING:
+            effect |= aggregator.said(label, STRENGTH[POSITIVE])
+        elif kind == WEAK and not denied:
+            effect |= aggregator.said(label, WEAKEST)
+        elif kind == OTHER and not denied:
+            effect |= aggregator.said(ABNORMALITY, WEAKEST)
+    return effect
+
+
+def _denial(part: Part, grammar: Grammar, aggregator: Aggregator) -> Denial:
+    items, negation = part.fragment.at(0)
+    assertive = not grammar.vocabulary.assertive_characters.isdisjoint(part.words)
+    noted = [place for place, word in enumerate(part.words) if word in NOTED]
+    if not (items or negation or assertive or noted):
+        return _NOTHING
+    cues = [item for item in negation if item.kind == NEG_PRECEDING]
+    first, behind = min([cue.start for cue in cues], default=0), min([cue.end for cue in cues], default=0)
+    before = [item for item in items if item.kind & NEGATABLE and item.end <= first]
+    after = [item for item in items if not item.kind & NEGATABLE or item.start >= behind]
+    ending = [item for item in items if item.kind & ENDING]
+    turns = [item for item in items if item.kind == TURN and _is_turn(item, items, cues)]
+    return Denial(
+        _effect(items, aggregator, denied=True),
+        _effect(before, aggregator) | _effect(after, aggregator, denied=True),
         bool(cues),
-        min(ends, default=-1),
+        min([item.end for item in ending], default=-1),
         any(item.kind & FINDINGS for item in items),
         assertive or bool(turns) or any(item.kind & SUBJECT for item in items),
-        any(words[turn.start] == THERE for turn in turns),
+        any(part.words[turn.start] == THERE for turn in turns),
         bool(noted),
-        not (unread or late or (assertive and ends) or any(item.label in grammar.near for item in items)),
+        len(before) + len(after) == len(items)
+        and not (assertive and ending)
+        and not (noted and any(item.start > noted[0] for item in ending))
+        and _all_far(items, grammar.near),
     )
 
 
-def _turns(item: Item, items: list[Item], cues: list[Item]) -> bool:
-    """Whether a sentence that turns at ``item`` goes on with anything but a negation."""
-    if item.kind != TURN:
-        return False
-    cue = min([cue for cue in cues if cue.start >= item.start], default=None, key=lambda cue: cue.end)
-    return cue is None or any(item.start <= other.start < cue.end and other.kind & NEGATABLE for other in items)
+def _all_far(items: Iterable[Item], near: AbstractSet[str]) -> bool:
+    return not any(item.label in near for item in items)
 
 
-def _alone(words: str, items: list[Item], grammar: Grammar, kinds: int) -> list[Decision]:
-    """What items amount to where nothing is denied or left open."""
-    standing = [item for item in items if item.kind & kinds]
-    of_kinds = 0
-    for item in standing:
-        of_kinds |= item.kind
-    return decisions_of(Sentence(words, standing, of_kinds, [0]), grammar)
+def _is_turn(turn: Item, items: Iterable[Item], cues: Iterable[Item]) -> bool:
+    """Whether a sentence that turns here goes on with anything but a negation."""
+    cue = min([cue for cue in cues if cue.start >= turn.start], default=None, key=lambda cue: cue.end)
+    return cue is None or any(turn.start <= item.start < cue.end and item.kind & NEGATABLE for item in items)
 
 
-def _denied(words: str, items: list[Item], grammar: Grammar) -> list[Decision]:
-    findings = [item for item in items if item.kind & FINDING]
-    sentence = Sentence(words, findings, FINDING if findings else 0, [0])
-    sentence.cued, sentence.negated, sentence.negations = True, set(findings), [(0, 0)]
-    return decisions_of(sentence, grammar)
-
-
-def denial(kinds: int, reduced: str, parts: Iterable[Part]) -> Effect | None:
+def denial(kinds: int, reduced: str, parts: Sequence[Part], grammar: Grammar, aggregator: Aggregator) -> Effect | None:
     """What a sentence with these kinds, this reduced form and these parts amounts to; None: read it in full."""
     if kinds & _MORE or not kinds & NEG_PRECEDING:
         return None
     effect = begin = 0
     first_end = -1
     negated = noted = False
-    for asserted, denied, turning, length, negates, ends, finds, renews, resumes, notes, readable in parts:
-        if not readable or (first_end >= 0 and renews) or (negated and resumes) or (noted and ends >= 0):
-            return None
-        if negated:
-            effect |= denied
-        elif negates:
-            effect |= turning
-            negated = True
-        elif finds and kinds & _LINKS:
-            return None
-        else:
-            effect |= asserted
-        if ends >= 0 and first_end < 0:
-            first_end = begin + ends
-        noted = noted or notes
-        begin += length
-    if ASSERTIVE in reduced and reduced.rfind(ASSERTIVE) - reduced.count(ASSERTIVE) + 1 >= first_end >= 0:
-        return None
-    return effect
+    for part in parts:
+        adds = part.denial
+        if adds is None:
+            adds = part.denial = _denial(part, grammar, aggregator)
+        if adds is not _NOTHING:
+            denied, turning, negates, end, finds, renews, resumes, notes, readable = adds
+            if not readable or (first_end >= 0 and renews) or (negated and resumes) or (noted and end >= 0):
+                return None
+            if negated:
+                effect |= denied
+            elif negates:
+                effect |= turning
+                negated = True
+            elif finds and kinds & _LINKS:
+                return None
+            else:
+                effect |= part.asserted
+            if end >= 0 and first_end < 0:
+                first_end = begin + end
+            noted = noted or notes
+        begin += part.fragment.length
+    return None if _asserts_anew(reduced, first_end) else effect
+
+
+def _asserts_anew(reduced: str, first_end: int) -> bool:
+    """Whether an assertive filler stands behind the first finding, which ends at ``first_end``."""
+    if first_end < 0 or ASSERTIVE not in reduced:
+        return False
+    return reduced.rfind(ASSERTIVE) - reduced.count(ASSERTIVE) + 1 >= first_end

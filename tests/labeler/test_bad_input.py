@@ -300,9 +300,9 @@ def test_a_report_that_the_labeler_fails_on(label, tmp_path, monkeypatch, eviden
     original = ToyLabeler.states
 
     def states(self, reports, sections=""):
-        for report in reports:
-            if MARK in report.text:
-                raise ValueError(report.text)
+        for read in reports:
+            if MARK in read.text:
+                raise ValueError(read.text)
         return original(self, reports)
 
     monkeypatch.chdir(tmp_path)
