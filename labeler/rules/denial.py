@@ -8,7 +8,6 @@ ten times the cost; of any other this module says nothing.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
@@ -37,36 +36,39 @@ from labeler.rules.kinds import (
     VERSUS,
     WEAK,
 )  # fmt: skip
-from labeler.rules.sentence import NEGATABLE
 from labeler.rules.turns import ENDING, NOTED, THERE
 from labeler.rules.vocabulary import ASSERTIVE
 
 # with any of these in it a sentence is read in full
 _MORE = (CUES & ~AFFIRM) | (NEGATIONS & ~NEG_PRECEDING) | STRUCTURE | LOCATED | UNLESS | CHANGE | EXCEPTION
 _LINKS = EITHER | VERSUS
+# what is judged by its negation where there is no structure
+_NAMED = FINDINGS | OTHER
 _BY_ITSELF = FINDING | WEAK | ABSENT | OTHER | FINE
 
 
 class Denial(NamedTuple):
     """What a fragment adds to a denial: behind a negation (``denied``), or where it holds the first one (``turning``).
 
-    ``first_end`` is where in it the first finding ends (-1: none does). ``renews``: it may begin a statement of its own
-    behind a finding; ``resumes``: it does so anywhere; ``notes``: a finding behind a word like "seen" in it would.
-    ``readable``: a sentence that holds it can be read here.
+    ``negates``: it holds a negation. ``names``: something that can be denied, and ``names_first``: in front of its
+    negation. ``first_end`` is where in it the first finding ends (-1: none does). ``renews``: behind a finding it may
+    begin a statement of its own; ``resumes``: it does so anywhere. ``readable``: a sentence that holds it can be read
+    here.
     """
 
     denied: Effect
     turning: Effect
     negates: bool
+    names: bool
+    names_first: bool
     first_end: int
     finds: bool
     renews: bool
     resumes: bool
-    notes: bool
     readable: bool
 
 
-_NOTHING: Final = Denial(0, 0, False, -1, False, False, False, False, True)
+_NOTHING: Final = Denial(0, 0, False, False, False, -1, False, False, False, True)
 
 
 @dataclass(slots=True)
@@ -104,41 +106,40 @@ def _effect(items: Iterable[Item], aggregator: Aggregator, *, denied: bool = Fal
 
 
 def _denial(part: Part, grammar: Grammar, aggregator: Aggregator) -> Denial:
+    words = part.words
     items, negation = part.fragment.at(0)
-    assertive = not grammar.vocabulary.assertive_characters.isdisjoint(part.words)
-    noted = [place for place, word in enumerate(part.words) if word in NOTED]
-    if not (items or negation or assertive or noted):
+    # words behind which, or with which, a statement may begin when a finding stands before them
+    marks = [at for at, word in enumerate(words) if word in NOTED or word in grammar.vocabulary.assertive_characters]
+    if not (items or negation or marks):
         return _NOTHING
     cues = [item for item in negation if item.kind == NEG_PRECEDING]
     first, behind = min([cue.start for cue in cues], default=0), min([cue.end for cue in cues], default=0)
-    before = [item for item in items if item.kind & NEGATABLE and item.end <= first]
-    after = [item for item in items if not item.kind & NEGATABLE or item.start >= behind]
-    ending = [item for item in items if item.kind & ENDING]
+    named = [item for item in items if item.kind & _NAMED]
+    before = [item for item in named if cues and item.end <= first]
+    after = [item for item in named if item.start >= behind]
+    rest = [item for item in items if not item.kind & _NAMED]
+    first_end = min([item.end for item in items if item.kind & ENDING], default=-1)
     turns = [item for item in items if item.kind == TURN and _is_turn(item, items, cues)]
     return Denial(
-        _effect(items, aggregator, denied=True),
-        _effect(before, aggregator) | _effect(after, aggregator, denied=True),
-        bool(cues),
-        min([item.end for item in ending], default=-1),
-        any(item.kind & FINDINGS for item in items),
-        assertive or bool(turns) or any(item.kind & SUBJECT for item in items),
-        any(part.words[turn.start] == THERE for turn in turns),
-        bool(noted),
-        len(before) + len(after) == len(items)
-        and not (assertive and ending)
-        and not (noted and any(item.start > noted[0] for item in ending))
-        and _all_far(items, grammar.near),
+        denied=_effect(items, aggregator, denied=True),
+        turning=_effect(before, aggregator) | _effect(after + rest, aggregator, denied=True),
+        negates=bool(cues),
+        names=bool(named),
+        names_first=bool(before),
+        first_end=first_end,
+        finds=any(item.kind & FINDINGS for item in items),
+        renews=bool(marks or turns) or any(item.kind & SUBJECT for item in items),
+        resumes=any(words[turn.start] == THERE for turn in turns),
+        readable=len(before) + len(after) == len(named)
+        and not (marks and 0 <= first_end <= marks[-1])
+        and not any(item.label in grammar.near for item in named),
     )
-
-
-def _all_far(items: Iterable[Item], near: AbstractSet[str]) -> bool:
-    return not any(item.label in near for item in items)
 
 
 def _is_turn(turn: Item, items: Iterable[Item], cues: Iterable[Item]) -> bool:
     """Whether a sentence that turns here goes on with anything but a negation."""
     cue = min([cue for cue in cues if cue.start >= turn.start], default=None, key=lambda cue: cue.end)
-    return cue is None or any(turn.start <= item.start < cue.end and item.kind & NEGATABLE for item in items)
+    return cue is None or any(turn.start <= item.start < cue.end and item.kind & _NAMED for item in items)
 
 
 def denial(kinds: int, reduced: str, parts: Sequence[Part], grammar: Grammar, aggregator: Aggregator) -> Effect | None:
@@ -147,14 +148,15 @@ def denial(kinds: int, reduced: str, parts: Sequence[Part], grammar: Grammar, ag
         return None
     effect = begin = 0
     first_end = -1
-    negated = noted = False
+    negated = renewed = False
     for part in parts:
         adds = part.denial
         if adds is None:
             adds = part.denial = _denial(part, grammar, aggregator)
         if adds is not _NOTHING:
-            denied, turning, negates, end, finds, renews, resumes, notes, readable = adds
-            if not readable or (first_end >= 0 and renews) or (negated and resumes) or (noted and end >= 0):
+            denied, turning, negates, names, names_first, end, finds, renews, resumes, readable = adds
+            renews = (renews and first_end >= 0) or (resumes and negated)
+            if not readable or ((renews or renewed) and (names_first if negates and not renews else names)):
                 return None
             if negated:
                 effect |= denied
@@ -167,7 +169,7 @@ def denial(kinds: int, reduced: str, parts: Sequence[Part], grammar: Grammar, ag
                 effect |= part.asserted
             if end >= 0 and first_end < 0:
                 first_end = begin + end
-            noted = noted or notes
+            renewed = renews or (renewed and not negates)
         begin += part.fragment.length
     return None if _asserts_anew(reduced, first_end) else effect
 
