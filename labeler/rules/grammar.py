@@ -96,13 +96,12 @@ class Tokenizer:
         self._located: dict[str, list[_Token]] = {}
 
     def reduced(self, texts: Sequence[str]) -> list[str]:
-        """The reduced forms of some sentences: a full stop at the end is no word, a run of unknown words is one."""
+        """The reduced forms of some sentences without the full stops at their ends; a run of unknown words is one."""
         joined = _BETWEEN.join(texts)
         lower = joined.lower()
         if len(lower) == len(joined) and joined.count(END) == len(texts) - 1:
-            stretches = lower.replace("." + _BETWEEN, _BETWEEN).removesuffix(".").split()
-            return self._characters(stretches).split(END)
-        return [self._characters(map(_folded, text.removesuffix(".").split())) for text in texts]
+            return self._characters(lower.split()).split(END)
+        return [self._characters(map(_folded, text.split())) for text in texts]
 
     def _characters(self, stretches: Iterable[str]) -> str:
         characters = "".join(map(self._known.__getitem__, stretches))

@@ -66,7 +66,7 @@ class RulesLabeler:
         found = []
         for section in select(report, sections):
             for start, end in sentences(report.text, section.start, section.end):
-                reduced, places = _reduce(self._tokenizer.tokens(report.text[start:end].removesuffix(".")))
+                reduced, places = _reduce(self._tokenizer.tokens(report.text[start:end].rstrip(".")))
                 decisions = self._decisions(reduced)
                 effect |= self._aggregator.effect(decisions)
                 found.append((start, places, in_order(decisions, reduced)))
@@ -94,10 +94,10 @@ class RulesLabeler:
         counts: list[int] = []
         for piece in found:
             if is_sentence(piece):
-                texts.append(piece)
+                texts.append(piece.rstrip("."))
                 counts.append(1)
             else:
-                parts = [piece[start:end] for start, end in sentences(piece)]
+                parts = [piece[start:end].rstrip(".") for start, end in sentences(piece)]
                 texts += parts
                 counts.append(len(parts))
         effects = self._effects_of_sentences(texts)

@@ -23,12 +23,13 @@ _BOUNDARY = re.compile(
     r"|(?P<line>(?<=\n))"
     r"|(?P<item>(?<=[\s.]\d)\d?[.)](?=\s+[A-Za-z])))"
 )
-# Between two sentences whatever stands around them: after a full stop behind a word that is no abbreviation, before a
-# capital, which may have a number of a list in front. Splitting here first is quick, and most of the pieces are single
-# sentences. The space comes first in the pattern because that is what can be searched for quickly.
+# Between two sentences whatever stands around them: full stops behind a word that is no abbreviation, and a space; the
+# next one may have a number of a list in front. Splitting here first is quick, and most of the pieces are single
+# sentences. The full stop comes first in the pattern because that is what can be searched for quickly.
 _SURE = re.compile(
-    r" (?=[A-Z\d])(?<=[a-z]{4}\. )(?<!(?:prof|figs|resp|incl|dept|hosp|poss|prob)\. )(?<!bilat\. )(?<!approx\. )"
-    r"(?:\d\d?[.)] )?(?=[A-Z])"
+    r"\.(?<=[A-Za-z]{3}\.|___\.)(?<!\b(?i:drs|mrs|max|min|ref|ext|acc|inf|sup|ant|lat|mod|fig)\.)"
+    r"(?<!\b(?i:prof|figs|resp|incl|dept|hosp|poss|prob)\.)(?<!\b(?i:bilat)\.)(?<!\b(?i:approx)\.)"
+    r"\.{0,2} (?=[A-Za-z\d])(?:\d\d?[.)] (?=[A-Z]))?"
 )
 _FIRST_OF_LIST = re.compile(r"\d\d?[.)] (?=[A-Z])")
 # text that begins with a letter, without one of these and without a space shortly before its last character
@@ -46,17 +47,18 @@ _LONGEST_SENTENCE = 4000
 
 
 def pieces(text: str) -> list[str]:
-    """``text`` cut where a sentence surely ends (the space there is dropped); a piece may hold several sentences.
+    """``text`` cut where a sentence surely ends; a piece may hold several sentences.
 
-    The numbers of a list are dropped, too: a sentence is the same piece wherever it stands in one.
+    The full stops and the space there, those at the end, and the numbers of a list are dropped: a sentence is the same
+    piece wherever it stands.
 
-    The sentences of the text are those of its pieces. Text with line ends is one piece: where a line is short depends
-    on the lines around it.
+    The sentences of the text, less the full stops at their ends, are those of its pieces. Text with line ends is one
+    piece: where a line is short depends on the lines around it.
     """
     if "\n" in text:
         return [text]
     first = _FIRST_OF_LIST.match(text)
-    return _SURE.split(text[first.end() :] if first else text)
+    return _SURE.split((text[first.end() :] if first else text).rstrip("."))
 
 
 def is_sentence(text: str) -> bool:

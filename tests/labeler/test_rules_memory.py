@@ -106,8 +106,9 @@ def test_states_alone_are_those_with_evidence(labeler: RulesLabeler, text: str) 
 @given(text=anything)
 def test_the_sentences_of_the_pieces_are_those_of_the_text(text: str) -> None:
     text = text.replace("\n", " ")
-    whole = [text[start:end].strip() for start, end in sentences(text)]
-    assert [piece[start:end].strip() for piece in pieces(text) for start, end in sentences(piece)] == whole
+    whole = [text[start:end].rstrip(".").strip() for start, end in sentences(text)]
+    parted = [piece[start:end].rstrip(".").strip() for piece in pieces(text) for start, end in sentences(piece)]
+    assert [part for part in parted if part] == [part for part in whole if part]
 
 
 @settings(max_examples=150, deadline=None)
