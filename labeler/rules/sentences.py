@@ -58,7 +58,8 @@ def pieces(text: str) -> list[str]:
     if "\n" in text:
         return [text]
     first = _FIRST_OF_LIST.match(text)
-    return _SURE.split((text[first.end() :] if first else text).rstrip("."))
+    end = len(text) - 1 if text.endswith(".") and text[-4:-1].isalpha() else len(text)
+    return _SURE.split(text[first.end() if first else 0 : end])
 
 
 def is_sentence(text: str) -> bool:
