@@ -17,7 +17,7 @@ from typing import Final
 
 from corpora.errors import RadloopError, RunError
 from labeler.base import Labeler, load
-from labeler.chunks import Chunk, Labeled, Task, label_chunk
+from labeler.chunks import Chunk, Labeled, Packed, Task, label_chunk, packed, unpacked
 
 # with less to do than this it takes longer to start workers than to label
 _WORTH_RECORDS: Final = 20_000
@@ -104,7 +104,7 @@ def _by_workers(items: Iterator[Item], task: Task, workers: int) -> Iterator[Lab
                 fault = item
                 break
             with _no_interrupts():
-                waiting.append(pool.submit(_label_in_worker, item))
+                waiting.append(pool.submit(_label_in_worker, packed(item)))
             if len(waiting) > 2 * workers:
                 yield waiting.popleft().result()
         while waiting:
@@ -173,5 +173,5 @@ def _end_with_parent() -> None:
         os._exit(1)
 
 
-def _label_in_worker(chunk: Chunk) -> Labeled:
-    return _label(chunk)
+def _label_in_worker(chunk: Packed) -> Labeled:
+    return _label(unpacked(chunk))
