@@ -85,14 +85,14 @@ def chunks(records: Iterator[Record], source: str, after: Mark) -> Iterator[Chun
 
 def _groups(records: Iterable[Record]) -> Iterator[list[Record]]:
     group: list[Record] = []
-    characters = 0
+    left = _CHARACTERS_AT_ONCE
     try:
         for record in records:
             group.append(record)
-            characters += _length(record)
-            if len(group) == _RECORDS_AT_ONCE or characters >= _CHARACTERS_AT_ONCE:
+            left -= _length(record)
+            if left <= 0 or len(group) == _RECORDS_AT_ONCE:
                 yield group
-                group, characters = [], 0
+                group, left = [], _CHARACTERS_AT_ONCE
     except RadloopError:
         # what could be read before the source broke off is not lost
         if group:

@@ -87,12 +87,19 @@ def _here(items: Iterator[Item], labeler: Labeler, task: Task) -> Iterator[Label
 
 @contextmanager
 def _frozen() -> Iterator[None]:
-    # a lexicon is large and lasts: the collector need not look at it again and again
-    gc.freeze()
+    before = gc.get_threshold()
+    _freeze()
     try:
         yield
     finally:
+        gc.set_threshold(*before)
         gc.unfreeze()
+
+
+def _freeze() -> None:
+    # a lexicon is large and lasts, and what is made in labeling has no cycles: the collector need not look often
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 100)
 
 
 def _by_workers(items: Iterator[Item], task: Task, workers: int) -> Iterator[Labeled]:
@@ -162,7 +169,7 @@ def _start_worker(task: Task) -> None:
     global _label
     threading.Thread(target=_end_with_parent, daemon=True).start()
     _label = partial(label_chunk, load(task.labeler, task.schema), task)
-    gc.freeze()
+    _freeze()
 
 
 def _end_with_parent() -> None:

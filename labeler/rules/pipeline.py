@@ -8,7 +8,7 @@ result.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from functools import reduce
 from itertools import chain, filterfalse, islice
 from operator import or_
@@ -22,7 +22,7 @@ from labeler.rules.decide import ABNORMALITY, NORMAL_FILM, Decision, decide, in_
 from labeler.rules.fragments import Fragments
 from labeler.rules.grammar import compile_grammar
 from labeler.rules.kinds import name_of
-from labeler.rules.sentences import is_sentence, pieces, sentences
+from labeler.rules.sentences import are_sentences, pieces, sentences
 from labeler.rules.vocabulary import UNKNOWN
 from labeler.schemas import RulesSchema, load_schema
 from labeler.types import Cue, LabelVector, Mention
@@ -30,9 +30,9 @@ from labeler.types import Cue, LabelVector, Mention
 NAME = "rules.v1"
 DEFAULT_SCHEMA = "chexpert14.v1"
 DEFAULT_SECTIONS = "findings,impression"
-_MOST_PIECES = 200_000
+_MOST_PIECES = 400_000
 _LONGEST_PIECE = 1000
-_MOST_READINGS = 200_000
+_MOST_READINGS = 400_000
 _MOST_DECIDED = 20_000
 
 
@@ -88,13 +88,13 @@ class RulesLabeler:
                 del known[piece]
         return states
 
-    def _effects_of_pieces(self, found: Iterable[str]) -> Iterator[Effect]:
+    def _effects_of_pieces(self, found: Sequence[str]) -> Iterator[Effect]:
         """What each piece of text amounts to."""
         texts: list[str] = []
         counts: list[int] = []
-        for piece in found:
-            if is_sentence(piece):
-                texts.append(piece.rstrip("."))
+        for piece, plain in zip(found, are_sentences(found), strict=True):
+            if plain:
+                texts.append(piece)
                 counts.append(1)
             else:
                 parts = [piece[start:end].rstrip(".") for start, end in sentences(piece)]

@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Iterator
 
 _ABBREVIATIONS = (
     "dr", "drs", "mr", "mrs", "ms", "prof", "vs", "approx", "e.g", "eg", "i.e", "ie", "cf", "st", "fig", "figs", "resp",
@@ -32,9 +33,13 @@ _SURE = re.compile(
     r"\.{0,2} (?=[A-Za-z\d])(?:\d\d?[.)] (?=[A-Z]))?"
 )
 _FIRST_OF_LIST = re.compile(r"\d\d?[.)] (?=[A-Z])")
+# the rules' time grows with the square of a sentence's length, and nobody writes one of this length
+_LONGEST_SENTENCE = 4000
 # text that begins with a letter, without one of these and without a space shortly before its last character
 _DOUBTFUL = ".!?)\\t-\\r\\x1c-\\x1f\\x85\\xa0\\u1680\\u2000-\\u200a\\u2028\\u2029\\u202f\\u205f\\u3000"
-_ONE_SENTENCE = re.compile(f"[A-Za-z](?:(?:[^{_DOUBTFUL}]*[^ {_DOUBTFUL}]{{2}}|[^ {_DOUBTFUL}]?)(?s:.))?")
+_ONE_SENTENCE = re.compile(
+    f"[A-Za-z](?:(?:[^{_DOUBTFUL}]{{0,{_LONGEST_SENTENCE - 4}}}[^ {_DOUBTFUL}]{{2}}|[^ {_DOUBTFUL}]?)[^.])?", re.DOTALL
+)
 _ANSWER = re.compile(r"(?:No|NO|Yes|YES)\b")
 _LEADING = re.compile(r"[\s\-*•·.]*(?:\(?\d{1,2}[.)](?=\s|[A-Z]))?[\s\-*•·]*")
 _NEW_LINE_STARTS = re.compile(r"\s*(?:$|[-*•·]|\(?\d{1,2}[.)]\s|[A-Z][A-Za-z/&, ]{0,40}:|\n)")
@@ -42,8 +47,6 @@ _ABBREVIATED = re.compile(rf"\b(?:{'|'.join(re.escape(a) for a in _ABBREVIATIONS
 _SHORT_LINE = 0.6
 # dots that lead from a heading to what is said of it ("Heart size ..... normal")
 _LEADER = 4
-# the rules' time grows with the square of a sentence's length, and nobody writes one of this length
-_LONGEST_SENTENCE = 4000
 
 
 def pieces(text: str) -> list[str]:
@@ -62,15 +65,15 @@ def pieces(text: str) -> list[str]:
     return _SURE.split(text[first.end() if first else 0 : end])
 
 
-def is_sentence(text: str) -> bool:
-    """Whether it is plain to see that ``text`` is one sentence."""
-    return _ONE_SENTENCE.fullmatch(text) is not None and len(text) <= _LONGEST_SENTENCE
+def are_sentences(texts: Iterable[str]) -> Iterator[bool]:
+    """Whether it is plain to see of each text that it is one sentence, without a full stop at its end."""
+    return map(bool, map(_ONE_SENTENCE.fullmatch, texts))
 
 
 def sentences(text: str, start: int = 0, end: int | None = None) -> list[tuple[int, int]]:
     """Spans of the sentences in ``text[start:end]``, without list marks and surrounding white space."""
     end = len(text) if end is None else end
-    if end - start <= _LONGEST_SENTENCE and _ONE_SENTENCE.fullmatch(text, start, end):
+    if _ONE_SENTENCE.fullmatch(text, start, end):
         return [(start, end)]
     spans: list[tuple[int, int]] = []
     begin = start
