@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
+from operator import itemgetter
 from typing import NamedTuple
 
 from corpora.labels import NEGATIVE, POSITIVE, UNCERTAIN, State
@@ -219,7 +220,7 @@ def _structures(sentence: Sentence) -> list[Decision]:
         said = [_predicate(sentence, predicate) for predicate in predicates_of(sentence, structure)]
         said = [one for one in said if one[1]]
         if said:
-            state, strength, cues, rule = max(said, key=lambda one: one[1])
+            state, strength, cues, rule = max(said, key=_BY_STRENGTH) if len(said) > 1 else said[0]
             decisions.append(_spanned(structure, state, strength, cues, rule))
     return decisions
 
@@ -230,25 +231,27 @@ def _talked_about(sentence: Sentence, structure: Item) -> bool:
 
 
 Said = tuple[State, int, tuple[tuple[int, int, int], ...], str]
+_BY_STRENGTH = itemgetter(1)
+_SAID = {POSITIVE: "said to be abnormal", NEGATIVE: "said to be not abnormal", UNCERTAIN: "left open"}
 
 
 def _predicate(sentence: Sentence, predicate: Item) -> Said:
     """What one predicate says of its structure: state, strength, cues, rule."""
-    span = (predicate.start, predicate.end, predicate.kind)
-    if predicate.kind == UNCHANGED:
+    kind, _, start, end = predicate
+    span = (start, end, kind)
+    if kind == UNCHANGED:
         return UNCERTAIN, WEAKEST, (span,), "only compared with before"
-    if predicate.kind == NORMAL:
-        adjacent = [n for n in sentence.negations if n[1] == predicate.start and sentence.words[n[0]] == _NOT]
+    if kind == NORMAL:
+        adjacent = [n for n in sentence.negations if n[1] == start and sentence.words[n[0]] == _NOT]
         if adjacent:
             return POSITIVE, STRENGTH[POSITIVE], ((*adjacent[0], NEGATION), span), "said to be not normal"
         return NEGATIVE, STRENGTH[NEGATIVE], (span,), "said to be normal"
     verdict = judge(sentence, predicate, near=True)
     if verdict.state is None:
         return None, 0, (), verdict.rule
-    if predicate.kind == BORDERLINE and verdict.state == POSITIVE:
+    if kind == BORDERLINE and verdict.state == POSITIVE:
         return UNCERTAIN, STRENGTH[UNCERTAIN], (span,), "borderline"
-    names = {POSITIVE: "said to be abnormal", NEGATIVE: "said to be not abnormal", UNCERTAIN: "left open"}
-    return verdict.state, STRENGTH[verdict.state], (*verdict.cues, span), names[verdict.state]
+    return verdict.state, STRENGTH[verdict.state], (*verdict.cues, span), _SAID[verdict.state]
 
 
 def _abnormalities(sentence: Sentence) -> list[Decision]:

@@ -53,22 +53,20 @@ Contents = tuple[list[Item], list[Item], int]
 class Fragment:
     """What is found in ``length`` words that no phrase reaches out of."""
 
-    __slots__ = ("_moved", "kinds", "length")
+    __slots__ = ("_at", "kinds", "length")
 
     def __init__(self, length: int, items: list[Item], negation: list[Item]) -> None:
         self.length = length
         self.kinds = kinds_of(items + negation)
-        self._moved = {0: (items, negation)}
+        self._at = {0: (items, negation)}
 
     def at(self, begin: int) -> tuple[list[Item], list[Item]]:
         """The items that stand and the negations, in a sentence in which the fragment begins at ``begin``."""
-        return self._moved.get(begin) or self._move(begin)
-
-    def _move(self, begin: int) -> tuple[list[Item], list[Item]]:
-        items, negation = self._moved[0]
-        moved = _moved(items, begin), _moved(negation, begin)
-        self._moved[begin] = moved
-        return moved
+        found = self._at.get(begin)
+        if found is None:
+            items, negation = self._at[0]
+            found = self._at[begin] = _moved(items, begin), _moved(negation, begin)
+        return found
 
 
 def _moved(items: list[Item], by: int) -> list[Item]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from functools import reduce
-from itertools import chain, filterfalse, islice
+from itertools import chain, filterfalse
 from operator import or_
 
 from corpora.labels import State
@@ -88,22 +88,21 @@ class RulesLabeler:
                 del known[piece]
         return states
 
-    def _effects_of_pieces(self, found: Sequence[str]) -> Iterator[Effect]:
+    def _effects_of_pieces(self, found: Sequence[str]) -> list[Effect]:
         """What each piece of text amounts to."""
-        texts: list[str] = []
-        counts: list[int] = []
-        for piece, plain in zip(found, are_sentences(found), strict=True):
-            if plain:
-                texts.append(piece)
-                counts.append(1)
-            else:
-                parts = [piece[start:end].rstrip(".") for start, end in sentences(piece)]
-                texts += parts
-                counts.append(len(parts))
+        texts = [*found]
+        several: list[tuple[int, int, int]] = []
+        for place in [place for place, plain in enumerate(are_sentences(found)) if not plain]:
+            begin = len(texts)
+            texts += [found[place][start:end].rstrip(".") for start, end in sentences(found[place])]
+            texts[place] = ""
+            several.append((place, begin, len(texts)))
         effects = self._effects_of_sentences(texts)
-        return (next(effects) if count == 1 else reduce(or_, islice(effects, count), 0) for count in counts)
+        for place, begin, end in several:
+            effects[place] = reduce(or_, effects[begin:end], 0)
+        return effects[: len(found)]
 
-    def _effects_of_sentences(self, texts: Sequence[str]) -> Iterator[Effect]:
+    def _effects_of_sentences(self, texts: Sequence[str]) -> list[Effect]:
         """What each sentence amounts to."""
         reduced = self._tokenizer.reduced(texts)
         readings = self._readings
@@ -111,7 +110,7 @@ class RulesLabeler:
             readings.clear()
         new = list(dict.fromkeys(filterfalse(readings.__contains__, reduced)))
         readings.update(zip(new, self._bulk.effects(new), strict=True))
-        return map(readings.__getitem__, reduced)
+        return list(map(readings.__getitem__, reduced))
 
     def _decisions(self, reduced: str) -> list[Decision]:
         decisions = self._decided.get(reduced)

@@ -51,17 +51,18 @@ def turns(grammar: Grammar, words: str, reduced: str, items: list[Item], negatio
     ``words`` are the dense words of ``reduced``; ``items`` (in order), ``negation`` and ``kinds`` are what is in them.
     """
     count = len(words)
-    ends = {item[3] for item in items if item[0] & ENDING}
-    first = min(ends, default=count)
+    ending = [item for item in items if item[0] & ENDING] if kinds & ENDING else ()
+    ends = {item[3] for item in ending}
+    first = min(ends) if ends else count
     cuts: set[int] = set()
     if kinds & TURN:
-        reached = min([item[3] for item in items if item[0] & _REACHING], default=count)
+        reached = min([item[3] for item in items if item[0] & _REACHING]) if kinds & _REACHING else count
         late = {item[2] for item in negation if item[0] == NEG_FOLLOWING} if kinds & NEG_FOLLOWING else ()
         starts = [item[2] for item in items if item[0] == TURN and item[2] > 0 and item[2] not in late]
         cuts.update([at for at in starts if at >= first or at >= reached or words[at] == THERE])
-    if first == count:
+    if first == count or not ending:
         return sorted(cuts)
-    last_finding = max([item[2] for item in items if item[0] & ENDING])
+    last_finding = ending[-1][2]
     if kinds & _ANATOMY or not NOTED.isdisjoint(words):
         cuts.update(_run_on(words, items, ends, first, last_finding))
     assertive = grammar.vocabulary.assertive_characters
