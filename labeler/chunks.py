@@ -17,7 +17,7 @@ from corpora.unique import SeenIds
 from labeler.base import Labeler
 from labeler.table import evidence_line, row_writer
 
-_RECORDS_AT_ONCE: Final = 500
+_RECORDS_AT_ONCE: Final = 1000
 _CHARACTERS_AT_ONCE: Final = 2_000_000
 
 # a report and where it came from
@@ -164,19 +164,16 @@ def label_chunk(labeler: Labeler, task: Task, chunk: Chunk) -> Labeled:
     """Label the reports of a chunk; one that the labeler fails on is rejected, too (``label.failed``)."""
     labels = labeler.schema.labels
     write = row_writer(task.layout, labels)
-    parts: dict[str, list[str]] = {"rows": [], "evidence": [], "failures": []}
-    vectors: Counter[tuple[State, ...]] = Counter()
-    for item in _read(labeler, task, chunk.items):
-        if isinstance(item, Reject):
-            parts["failures"].append(_failure_line(item))
-            continue
-        report, states, mentions = item
-        parts["rows"].append(write(report, states))
-        parts["evidence"].append(mentions)
-        vectors[states] += 1
-    counts = _counts(labels, vectors)
-    counts.update(reports=len(parts["rows"]), rejected=len(parts["failures"]))
-    return Labeled(chunk.end, {name: "".join(lines) for name, lines in parts.items()}, counts)
+    outcomes = list(_read(labeler, task, chunk.items))
+    read = [outcome for outcome in outcomes if not isinstance(outcome, Reject)]
+    parts = {
+        "rows": "".join([write(report, states) for report, states, _ in read]),
+        "evidence": "".join([mentions for _, _, mentions in read]) if task.evidence else "",
+        "failures": "".join([_failure_line(outcome) for outcome in outcomes if isinstance(outcome, Reject)]),
+    }
+    counts = _counts(labels, Counter(states for _, states, _ in read))
+    counts.update(reports=len(read), rejected=len(outcomes) - len(read))
+    return Labeled(chunk.end, parts, counts)
 
 
 _Read = tuple[Report, tuple[State, ...], str]

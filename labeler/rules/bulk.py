@@ -8,7 +8,7 @@ sentence.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Final
 
 import numpy as np
@@ -16,7 +16,7 @@ import numpy as np
 from labeler.rules.aggregate import Aggregator, Effect
 from labeler.rules.decide import decisions_of
 from labeler.rules.denial import Part, denial, part_of
-from labeler.rules.fragments import Fragment, Fragments, put_together
+from labeler.rules.fragments import Contents, Fragment, Fragments, put_together
 from labeler.rules.grammar import Grammar, Phrasebook
 from labeler.rules.kinds import (
     ARTIFACT,
@@ -64,37 +64,50 @@ class BulkReader:
         """What each of some sentences amounts to."""
         if not reduced:
             return []
-        dense = (END.join(reduced) + END).replace(ASSERTIVE, "")
         effects: list[Effect] = []
-        kinds = effect = number = 0
+        telling: list[tuple[int, int, list[Part]]] = []
+        kinds = effect = 0
         parts: list[Part] = []
+        dense = (END.join(reduced) + END).replace(ASSERTIVE, "")
         for part in map(self._parts.__getitem__, self._bonds.fragments(dense)):
             if part is not _END:
                 kinds |= part.kinds
                 effect |= part.asserted
                 parts.append(part)
                 continue
-            if kinds & JUDGED and self._is_telling(kinds, reduced[number]):
-                effect = self._read(kinds, reduced[number], parts)
+            if kinds & JUDGED and (kinds & _TELLING or _tells_of_findings(kinds, reduced[len(effects)])):
+                telling.append((len(effects), kinds, parts))
             effects.append(effect)
-            number += 1
             kinds = effect = 0
             parts = []
+        for number, effect in self._read(reduced, telling):
+            effects[number] = effect
         return effects
 
-    def _is_telling(self, kinds: int, reduced: str) -> bool:
-        if kinds & _TELLING or (kinds & FINDINGS and kinds & _TELLING_OF_FINDINGS):
-            return True
-        return bool(kinds & FINDING and BETWEEN_VERBS.search(reduced))
+    def _read(
+        self, reduced: Sequence[str], telling: Collection[tuple[int, int, list[Part]]]
+    ) -> Iterator[tuple[int, Effect]]:
+        """What the sentences that are more than the sum of their parts amount to, with their numbers."""
+        grammar, aggregator = self._grammar, self._aggregator
+        denied = [denial(kinds, reduced[number], parts, grammar, aggregator) for number, kinds, parts in telling]
+        contents: list[tuple[int, Contents]] = []
+        for (number, _, parts), effect in zip(telling, denied, strict=True):
+            if effect is None:
+                contents.append((number, put_together([part.fragment for part in parts])))
+            else:
+                yield number, effect
+        sentences = [
+            (number, read_contents(grammar, reduced[number], reduced[number].replace(ASSERTIVE, ""), found))
+            for number, found in contents
+        ]
+        for number, sentence in sentences:
+            yield number, 0 if sentence is None else aggregator.effect(decisions_of(sentence, grammar))
 
-    def _read(self, kinds: int, reduced: str, parts: Sequence[Part]) -> Effect:
-        denied = denial(kinds, reduced, parts, self._grammar, self._aggregator)
-        if denied is not None:
-            return denied
-        words = reduced.replace(ASSERTIVE, "")
-        contents = put_together([part.fragment for part in parts])
-        sentence = read_contents(self._grammar, reduced, words, contents)
-        return 0 if sentence is None else self._aggregator.effect(decisions_of(sentence, self._grammar))
+
+def _tells_of_findings(kinds: int, reduced: str) -> bool:
+    if not kinds & FINDINGS:
+        return False
+    return bool(kinds & _TELLING_OF_FINDINGS or (kinds & FINDING and BETWEEN_VERBS.search(reduced)))
 
 
 class _Parts(dict[str, Part]):
