@@ -52,6 +52,11 @@ def test_invented_reports(round_: str, labeler: Labeler, tmp_path: Path) -> None
     assert found["exact"].value >= 0.98
 
 
+def test_reports_read_together_are_read_as_one_by_one(labeler: Labeler) -> None:
+    reports = [Report(row["id"], row["text"]) for row in ROWS]
+    assert labeler.states(reports) == [labeler(report).states for report in reports]
+
+
 def test_real_reports(shared: Path, radloop, tmp_path: Path) -> None:
     table = tmp_path / "labels.csv"
     code, _, err = radloop("label", "run", str(shared / "data/openi/NLMCXR_reports.tgz"), "-o", str(table))

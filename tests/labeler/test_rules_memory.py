@@ -102,6 +102,21 @@ def test_states_alone_are_those_with_evidence(labeler: RulesLabeler, text: str) 
     assert labeler.states([Report("r", text)]) == [labeler(text).states]
 
 
+DENIAL = (
+    "no", "without", "negative for", "free of", "is", "are", "seen", "identified", "there is", "stable", "unchanged",
+    "mild", "small", "old", "by radiograph", "since the prior study", "or", "nor", "and", ",", "with", "again", "but",
+    "no evidence of", "is seen", "portable", "clear", "lungs", "cardiomegaly", "new", "acute", "focal",
+    "airspace disease",
+)  # fmt: skip
+
+
+@settings(max_examples=300, deadline=None)
+@given(found=st.lists(st.lists(st.sampled_from(FINDINGS + DENIAL), min_size=2, max_size=9).map(" ".join), max_size=8))
+def test_denials_read_the_quick_way_are_read_alike(labeler: RulesLabeler, found: list[str]) -> None:
+    reports = [report(text) for text in found]
+    assert labeler.states(reports) == [labeler(each).states for each in reports]
+
+
 @settings(max_examples=300, deadline=None)
 @given(text=anything)
 def test_the_sentences_of_the_pieces_are_those_of_the_text(text: str) -> None:
