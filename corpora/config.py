@@ -213,10 +213,20 @@ def _parse(text: str, file: str) -> tuple[Any, dict[Loc, str]]:
 def _refuse_depth(text: str, file: str) -> None:
     # libyaml composes by recursion and would end the process; its events come one after another
     depth = 0
-    for event in yaml.parse(text, _Loader):
-        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
-        if depth > _DEEPEST:
-            raise ConfigError("config.too_deep", "values are nested too deeply", where=_line(file, event.start_mark))
+    try:
+        for event in yaml.parse(text, _Loader):
+            depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+            if depth > _DEEPEST:
+                raise _too_deep(file, event.start_mark)
+    except yaml.MarkedYAMLError as error:
+        # newer ones have a limit of their own, which is met while looking ahead
+        if "nesting depth" in (error.problem or ""):
+            raise _too_deep(file, error.problem_mark) from None
+        raise
+
+
+def _too_deep(file: str, mark: Any) -> ConfigError:
+    return ConfigError("config.too_deep", "values are nested too deeply", where=_line(file, mark))
 
 
 def _note(node: yaml.Node, loc: Loc, line: int, file: str, loader: Any, places: dict[Loc, str]) -> None:

@@ -304,12 +304,11 @@ def select(report: Report, wanted: str = "findings,impression") -> list[Section]
     ['body']
     """
     sections = report.sections or split_sections(report.text)
-    if len(sections) > _MOST_LAID_OUT:
-        chosen = _chosen.__wrapped__(tuple(section.name for section in sections), wanted)
-    else:
-        chosen = _chosen(tuple(section.name for section in sections), wanted)
+    names = tuple([section.name for section in sections])
+    chosen = _chosen(names, wanted) if len(sections) <= _MOST_LAID_OUT else _chosen.__wrapped__(names, wanted)
     found = [sections[index] for index in chosen]
-    found.sort(key=_BY_START)
+    if len(found) > 1:
+        found.sort(key=_BY_START)
     return found
 
 

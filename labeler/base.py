@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Protocol
 
 from corpora.labels import NEGATIVE, POSITIVE, State
@@ -13,7 +14,7 @@ from labeler.types import LabelVector, Mention
 
 
 class Labeler(Protocol):
-    """Reads reports one at a time; the same report always gets the same labels."""
+    """Reads reports; the same report always gets the same labels."""
 
     made_by: str
 
@@ -26,8 +27,8 @@ class Labeler(Protocol):
         """Label one report, with evidence; ``sections`` as ``corpora.sections.select`` takes them."""
         ...
 
-    def states(self, report: Report, sections: str = "findings,impression") -> tuple[State, ...]:
-        """The states of the same vector, without evidence."""
+    def states(self, reports: Sequence[Report], sections: str = "findings,impression") -> list[tuple[State, ...]]:
+        """The states of the same vectors, one for each report, without evidence."""
         ...
 
 
@@ -58,10 +59,12 @@ class ToyLabeler:
             Mention(label, *hit.span(), POSITIVE, (), "contains") for label, hit in found.items() if hit is not None
         )
         return LabelVector(
-            report.study_id, self.schema.name, self.schema.labels, self.states(report), mentions, self.made_by
+            report.study_id, self.schema.name, self.schema.labels, self.states([report])[0], mentions, self.made_by
         )
 
-    def states(self, report: Report, sections: str = "") -> tuple[State, ...]:
+    def states(self, reports: Sequence[Report], sections: str = "") -> list[tuple[State, ...]]:
         """The states alone."""
-        found = (re.search(label, report.text, re.IGNORECASE) for label in self.schema.labels)
-        return tuple(POSITIVE if hit is not None else NEGATIVE for hit in found)
+        return [tuple(self._state(report, label) for label in self.schema.labels) for report in reports]
+
+    def _state(self, report: Report, label: str) -> State:
+        return NEGATIVE if re.search(label, report.text, re.IGNORECASE) is None else POSITIVE

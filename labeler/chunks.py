@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from hashlib import blake2b
 from itertools import islice
 from typing import Final, NamedTuple
@@ -17,11 +17,11 @@ from corpora.unique import SeenIds
 from labeler.base import Labeler
 from labeler.table import evidence_line, row_writer
 
-_RECORDS_AT_ONCE: Final = 500
+_RECORDS_AT_ONCE: Final = 1000
 _CHARACTERS_AT_ONCE: Final = 2_000_000
 
-# a report and its provenance as plain tuples, which go between processes at a tenth of the cost of dataclasses
-Packed = tuple[str, str, tuple[tuple[str, int, int], ...], tuple[str, int | None, str | None]]
+# a report and where it came from
+Item = tuple[Report, Provenance]
 
 
 class Mark(NamedTuple):
@@ -37,7 +37,7 @@ START: Final = Mark(0, "")
 class Chunk(NamedTuple):
     """Some records of a source in its order, and the place behind them."""
 
-    items: list[Packed | Reject]
+    items: list[Item | Reject]
     characters: int
     end: Mark
 
@@ -85,14 +85,14 @@ def chunks(records: Iterator[Record], source: str, after: Mark) -> Iterator[Chun
 
 def _groups(records: Iterable[Record]) -> Iterator[list[Record]]:
     group: list[Record] = []
-    characters = 0
+    left = _CHARACTERS_AT_ONCE
     try:
         for record in records:
             group.append(record)
-            characters += _length(record)
-            if len(group) == _RECORDS_AT_ONCE or characters >= _CHARACTERS_AT_ONCE:
+            left -= _length(record)
+            if left <= 0 or len(group) == _RECORDS_AT_ONCE:
                 yield group
-                group, characters = [], 0
+                group, left = [], _CHARACTERS_AT_ONCE
     except RadloopError:
         # what could be read before the source broke off is not lost
         if group:
@@ -112,61 +112,105 @@ def _take(digest: blake2b, group: Iterable[Record]) -> None:
         digest.update(f"{record.study_id}\0{text}\0".encode("utf-8", "surrogatepass"))
 
 
-def _checked(group: Iterable[Record], seen: SeenIds, source: str) -> list[Packed | Reject]:
-    group = list(group)
+def _checked(group: Sequence[Record], seen: SeenIds, source: str) -> list[Item | Reject]:
     came_before = iter(seen.add([record.study_id for record in group if isinstance(record, Study)]))
+    unknown = Provenance(source)
     return [
-        record if isinstance(record, Reject) else _packed(record, next(came_before), Provenance(source))
+        record if isinstance(record, Reject) else _item(record, next(came_before), record.provenance or unknown)
         for record in group
     ]
 
 
-def _packed(study: Study, came_before: bool, unknown: Provenance) -> Packed | Reject:
-    where = study.provenance or unknown
+def _item(study: Study, came_before: bool, where: Provenance) -> Item | Reject:
     if came_before:
         message = "this study id came before; only the first report is labeled"
         return Reject("data.duplicate", message, where, study.study_id)
-    report = study.report
-    if report is None:
+    if study.report is None:
         return Reject("data.no_report", "the study has no report", where, study.study_id)
-    sections = tuple((section.name, section.start, section.end) for section in report.sections)
+    return study.report, where
+
+
+# a report and where it came from as plain tuples, which go between processes at a tenth of the cost of dataclasses
+_Packed = tuple[str, str, tuple[tuple[str, int, int], ...], tuple[str, int | None, str | None]]
+Packed = tuple[list[_Packed | Reject], Mark]
+
+
+def packed(chunk: Chunk) -> Packed:
+    """A chunk on its way to another process."""
+    return [item if isinstance(item, Reject) else _pack(*item) for item in chunk.items], chunk.end
+
+
+def _pack(report: Report, where: Provenance) -> _Packed:
+    sections = tuple([(section.name, section.start, section.end) for section in report.sections])
     return report.study_id, report.text, sections, (where.file, where.row, where.member)
+
+
+def unpacked(packed: Packed) -> Chunk:
+    """The chunk that was packed."""
+    items, end = packed
+    return Chunk([item if isinstance(item, Reject) else _unpack(*item) for item in items], 0, end)
+
+
+def _unpack(
+    study_id: str,
+    text: str,
+    sections: tuple[tuple[str, int, int], ...],
+    where: tuple[str, int | None, str | None],
+) -> Item:
+    return Report(study_id, text, tuple([Section(*section) for section in sections])), Provenance(*where)
 
 
 def label_chunk(labeler: Labeler, task: Task, chunk: Chunk) -> Labeled:
     """Label the reports of a chunk; one that the labeler fails on is rejected, too (``label.failed``)."""
     labels = labeler.schema.labels
     write = row_writer(task.layout, labels)
-    parts: dict[str, list[str]] = {"rows": [], "evidence": [], "failures": []}
-    vectors: Counter[tuple[State, ...]] = Counter()
-    for item in chunk.items:
-        if isinstance(item, Reject):
-            parts["failures"].append(_failure_line(item))
-            continue
-        report = Report(item[0], item[1], tuple(Section(*section) for section in item[2]))
+    outcomes = list(_read(labeler, task, chunk.items))
+    read = [outcome for outcome in outcomes if not isinstance(outcome, Reject)]
+    parts = {
+        "rows": "".join([write(report, states) for report, states, _ in read]),
+        "evidence": "".join([mentions for _, _, mentions in read]) if task.evidence else "",
+        "failures": "".join([_failure_line(outcome) for outcome in outcomes if isinstance(outcome, Reject)]),
+    }
+    counts = _counts(labels, Counter(states for _, states, _ in read))
+    counts.update(reports=len(read), rejected=len(outcomes) - len(read))
+    return Labeled(chunk.end, parts, counts)
+
+
+_Read = tuple[Report, tuple[State, ...], str]
+
+
+def _read(labeler: Labeler, task: Task, items: Sequence[Item | Reject]) -> Iterable[_Read | Reject]:
+    """The reports among ``items`` with their states and the line of their evidence, in order, and what was rejected."""
+    if not task.evidence:
+        reports = [item[0] for item in items if not isinstance(item, Reject)]
         try:
-            states, mentions = _read(labeler, report, task)
-            row = write(report, states)
-        except Exception as error:  # whatever it is, the other reports go on
-            parts["failures"].append(_failure_line(_failed(report, error, item[3])))
-            continue
-        parts["rows"].append(row)
-        parts["evidence"].append(mentions)
-        vectors[states] += 1
-    counts = _counts(labels, vectors)
-    counts.update(reports=len(parts["rows"]), rejected=len(parts["failures"]))
-    return Labeled(chunk.end, {name: "".join(lines) for name, lines in parts.items()}, counts)
+            states = iter(_checked_states(labeler, reports, task))
+        except Exception:  # one of them it fails on: which one shows when they are read one by one
+            pass
+        else:
+            return (item if isinstance(item, Reject) else (item[0], next(states), "") for item in items)
+    return (item if isinstance(item, Reject) else _read_one(labeler, task, *item) for item in items)
 
 
-def _read(labeler: Labeler, report: Report, task: Task) -> tuple[tuple[State, ...], str]:
-    if task.evidence:
+def _checked_states(labeler: Labeler, reports: Sequence[Report], task: Task) -> list[tuple[State, ...]]:
+    states = labeler.states(reports, task.sections)
+    if len(states) != len(reports) or any(len(vector) != len(labeler.schema.labels) for vector in states):
+        raise ValueError("not one state for each label of each report")
+    return states
+
+
+def _read_one(labeler: Labeler, task: Task, report: Report, where: Provenance) -> _Read | Reject:
+    try:
+        if not task.evidence:
+            return report, _checked_states(labeler, [report], task)[0], ""
         vector = labeler(report, task.sections)
-        states, mentions = vector.states, evidence_line(report, vector)
-    else:
-        states, mentions = labeler.states(report, task.sections), ""
-    if len(states) != len(labeler.schema.labels):
-        raise ValueError("not one state for each label")
-    return states, mentions
+        if len(vector.states) != len(labeler.schema.labels):
+            raise ValueError("not one state for each label")
+        return report, vector.states, evidence_line(report, vector)
+    except Exception as error:  # whatever it is, the other reports go on
+        # the error's own words may hold the report's
+        message = f"the labeler failed on this report ({type(error).__name__})"
+        return Reject("label.failed", message, where, report.study_id)
 
 
 def _counts(labels: tuple[str, ...], vectors: Counter[tuple[State, ...]]) -> Counter[str]:
@@ -188,12 +232,6 @@ def count_name(label: str, state: State) -> str:
     'Edema: uncertain'
     """
     return f"{label}: {STATE_NAMES[state]}"
-
-
-def _failed(report: Report, error: Exception, where: tuple[str, int | None, str | None]) -> Reject:
-    # the error's own words may hold the report's
-    message = f"the labeler failed on this report ({type(error).__name__})"
-    return Reject("label.failed", message, Provenance(*where), report.study_id)
 
 
 def _failure_line(reject: Reject) -> str:

@@ -63,11 +63,15 @@ def check_labeler(factory: Factory, texts: Sequence[str] = (), sections: str = _
     for report, vector in zip(reports, vectors, strict=True):
         _check_vector(labeler, report, vector)
         _check_mentions(report, vector)
-        assert labeler.states(report, sections) == vector.states, f"{_name(report)}: states() differs from the vector"
+        assert labeler.states([report], sections) == [vector.states], (
+            f"{_name(report)}: states() differs from the vector"
+        )
         plain = labeler(report.text, sections)
         assert (plain.states, plain.mentions) == (vector.states, vector.mentions), (
             f"{_name(report)}: a text and a report of this text get different labels"
         )
+    together = labeler.states(reports, sections)
+    assert together == [vector.states for vector in vectors], "reports read together get other states than one by one"
     _check_empty(vectors[len(_TEXTS) : len(_TEXTS) + len(_EMPTY)])
     _check_memory(labeler, factory(), reports, vectors, sections)
     _check_worker(factory, reports, vectors, sections)
@@ -126,7 +130,9 @@ def _check_memory(
     for report, vector in reversed(list(zip(reports, vectors, strict=True))):
         again = f"{_name(report)}: labeled once more, after other reports, it comes out otherwise"
         assert labeler(report, sections) == vector, again
-        assert fresh.states(report, sections) == vector.states, f"{_name(report)}: another instance labels it otherwise"
+        assert fresh.states([report], sections) == [vector.states], (
+            f"{_name(report)}: another instance labels it otherwise"
+        )
 
 
 def _check_worker(factory: Factory, reports: Sequence[Report], vectors: Sequence[LabelVector], sections: str) -> None:

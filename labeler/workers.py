@@ -17,7 +17,7 @@ from typing import Final
 
 from corpora.errors import RadloopError, RunError
 from labeler.base import Labeler, load
-from labeler.chunks import Chunk, Labeled, Task, label_chunk
+from labeler.chunks import Chunk, Labeled, Packed, Task, label_chunk, packed, unpacked
 
 # with less to do than this it takes longer to start workers than to label
 _WORTH_RECORDS: Final = 20_000
@@ -87,12 +87,19 @@ def _here(items: Iterator[Item], labeler: Labeler, task: Task) -> Iterator[Label
 
 @contextmanager
 def _frozen() -> Iterator[None]:
-    # a lexicon is large and lasts: the collector need not look at it again and again
-    gc.freeze()
+    before = gc.get_threshold()
+    _freeze()
     try:
         yield
     finally:
+        gc.set_threshold(*before)
         gc.unfreeze()
+
+
+def _freeze() -> None:
+    # a lexicon is large and lasts, and what is made in labeling has no cycles: the collector need not look often
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 100)
 
 
 def _by_workers(items: Iterator[Item], task: Task, workers: int) -> Iterator[Labeled]:
@@ -104,7 +111,7 @@ def _by_workers(items: Iterator[Item], task: Task, workers: int) -> Iterator[Lab
                 fault = item
                 break
             with _no_interrupts():
-                waiting.append(pool.submit(_label_in_worker, item))
+                waiting.append(pool.submit(_label_in_worker, packed(item)))
             if len(waiting) > 2 * workers:
                 yield waiting.popleft().result()
         while waiting:
@@ -162,7 +169,7 @@ def _start_worker(task: Task) -> None:
     global _label
     threading.Thread(target=_end_with_parent, daemon=True).start()
     _label = partial(label_chunk, load(task.labeler, task.schema), task)
-    gc.freeze()
+    _freeze()
 
 
 def _end_with_parent() -> None:
@@ -173,5 +180,5 @@ def _end_with_parent() -> None:
         os._exit(1)
 
 
-def _label_in_worker(chunk: Chunk) -> Labeled:
-    return _label(chunk)
+def _label_in_worker(chunk: Packed) -> Labeled:
+    return _label(unpacked(chunk))

@@ -148,21 +148,26 @@ def _not_utf8(source: str, line: int, guess: str, encoding: str | None = None) -
 
 def text_lines(text: io.TextIOWrapper, source: str, encoding: str | None) -> Iterator[str]:
     """The lines of an open text, line ends kept. Raises ``DataError`` (``data.encoding``) with file and line."""
-    return _located(text, source, encoding, lambda line: 1)
+    lines = 0
+    try:
+        for lines, line in enumerate(text, 1):  # noqa: B007 - what was read before an error
+            yield line
+    except UnicodeDecodeError as error:
+        raise _undecodable(error, source, encoding, lines) from None
 
 
 def text_chunks(text: io.TextIOWrapper, source: str, encoding: str | None) -> Iterator[str]:
     """An open text in pieces. Raises as ``text_lines``."""
-    return _located(iter(partial(text.read, _CHUNK), ""), source, encoding, lambda chunk: chunk.count("\n"))
-
-
-def _located(pieces: Iterator[str], source: str, encoding: str | None, count: Callable[[str], int]) -> Iterator[str]:
     lines = 0
     try:
-        for piece in pieces:
-            lines += count(piece)
-            yield piece
+        for chunk in iter(partial(text.read, _CHUNK), ""):
+            lines += chunk.count("\n")
+            yield chunk
     except UnicodeDecodeError as error:
-        # the bytes being decoded begin where the last whole piece ended
-        line = lines + bytes(error.object[: error.start]).count(b"\n") + 1
-        raise _not_utf8(source, line, "latin-1", encoding) from None
+        raise _undecodable(error, source, encoding, lines) from None
+
+
+def _undecodable(error: UnicodeDecodeError, source: str, encoding: str | None, lines: int) -> DataError:
+    # the bytes being decoded begin where the last whole piece ended
+    line = lines + bytes(error.object[: error.start]).count(b"\n") + 1
+    return _not_utf8(source, line, "latin-1", encoding)

@@ -57,15 +57,11 @@ def compose(parts: Iterable[tuple[str, str]]) -> tuple[str, tuple[Section, ...]]
     >>> compose([("findings", "Clear."), ("impression", "Normal.")])[0]
     'FINDINGS: Clear.\\nIMPRESSION: Normal.'
     """
-    pieces: list[str] = []
+    text = ""
     sections: list[Section] = []
-    length = 0
     for name, part in parts:
         body = part.strip()
-        if not body:
-            continue
-        piece = f"\n{_heading(name)}{body}" if pieces else _heading(name) + body
-        pieces.append(piece)
-        length += len(piece)
-        sections.append(Section(name, length - len(body), length))
-    return "".join(pieces), tuple(sections)
+        if body:
+            text += f"\n{_heading(name)}{body}" if text else _heading(name) + body
+            sections.append(Section(name, len(text) - len(body), len(text)))
+    return text, tuple(sections)

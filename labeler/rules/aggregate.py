@@ -11,14 +11,15 @@ from collections.abc import Iterable
 from typing import Final
 
 from corpora.labels import NEGATIVE, POSITIVE, UNCERTAIN, State
-from labeler.rules.decide import ABNORMAL, FINE, Decision
+from labeler.rules.decide import ABNORMALITY, NORMAL_FILM, Decision
 from labeler.schemas import RulesSchema
 
 _STATES: Final[tuple[State, ...]] = (None, UNCERTAIN, NEGATIVE, UNCERTAIN, POSITIVE)
 _STATE_OF_DIGIT: Final = {f"{said:x}": _STATES[said.bit_length()] for said in range(16)}
 _NOT_IN_THE_WAY: Final = (None, NEGATIVE)
 
-#: Bits, four to a slot (a label's place, then ABNORMAL, then FINE): the strengths that were said. Effects add up by |.
+#: Bits, four to a slot (a label's place, then ABNORMALITY, then NORMAL_FILM): the strengths that were said. Effects add
+#: up by |.
 Effect = int
 _BITS = 4
 _STRENGTHS = (1 << _BITS) - 1
@@ -30,7 +31,7 @@ class Aggregator:
 
     def __init__(self, schema: RulesSchema) -> None:
         labels = schema.schema.labels
-        self._slots = {label: index for index, label in enumerate((*labels, ABNORMAL, FINE))}
+        self._slots = {label: index for index, label in enumerate((*labels, ABNORMALITY, NORMAL_FILM))}
         self._no_finding = self._slots.get(schema.schema.no_finding or "", -1)
         beside = {self._slots[label] for label in schema.beside_no_finding} | {self._no_finding}
         self._blocking = tuple(index for index in range(len(labels)) if index not in beside)
@@ -44,6 +45,10 @@ class Aggregator:
             if strength:
                 effect |= 1 << (self._slots[label] * _BITS + strength - 1)
         return effect
+
+    def said(self, label: str, strength: int) -> Effect:
+        """What one thing said of a label amounts to."""
+        return 1 << (self._slots[label] * _BITS + strength - 1)
 
     def states(self, effect: Effect) -> tuple[State, ...]:
         """One state per label of the schema, by all that a report says."""

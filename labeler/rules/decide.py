@@ -4,27 +4,49 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
+from operator import itemgetter
 from typing import NamedTuple
 
 from corpora.labels import NEGATIVE, POSITIVE, UNCERTAIN, State
 from labeler.rules.assertion import Verdict, judge
+from labeler.rules.fragments import Fragments
 from labeler.rules.grammar import Grammar, Item
-from labeler.rules.sentence import Fragments, Sentence, dense_places, read
+from labeler.rules.kinds import (
+    ABSENT,
+    ALTERNATIVE,
+    BORDERLINE,
+    EITHER,
+    FINDINGS,
+    FINE,
+    IGNORE,
+    LOCATED,
+    NEGATION,
+    NO_CHANGE,
+    NORMAL,
+    OTHER,
+    PLACE,
+    STRUCTURE,
+    UNCHANGED,
+    UNLESS,
+    UNMENTION,
+    VERSUS,
+    WEAK,
+)  # fmt: skip
+from labeler.rules.sentence import Sentence, dense_places, read
 from labeler.rules.structures import predicates_of
-from labeler.rules.turns import FINDINGS
 from labeler.rules.vocabulary import rule_character, rule_characters
 
 STRENGTH = {POSITIVE: 4, UNCERTAIN: 3, NEGATIVE: 2}
-WEAK = 1
-ABNORMAL = "#abnormal"
-FINE = "#fine"
+WEAKEST = 1
+ABNORMALITY = "#abnormal"
+NORMAL_FILM = "#fine"
 
 
 class Decision(NamedTuple):
     """What a phrase says of a label; ``start:end`` and the cues are positions of dense words.
 
-    ``label`` is a label of the schema, or ``ABNORMAL``/``FINE``, the evidence for No Finding. The strongest decision
-    of a report wins: positive 4, uncertain 3, negative 2, weak 1; 0 is not counted.
+    ``label`` is a label of the schema, or ``ABNORMALITY``/``NORMAL_FILM``, the evidence for No Finding. The strongest
+    decision of a report wins: positive 4, uncertain 3, negative 2, weak 1; 0 is not counted.
     """
 
     label: str
@@ -32,7 +54,7 @@ class Decision(NamedTuple):
     end: int
     state: State
     strength: int
-    cues: tuple[tuple[int, int, str], ...]
+    cues: tuple[tuple[int, int, int], ...]
     rule: str
 
 
@@ -48,26 +70,29 @@ _PARTING = rule_characters(",", ":")
 def decide(grammar: Grammar, fragments: Fragments, reduced: str) -> list[Decision]:
     """All decisions of the sentence with this reduced form."""
     sentence = read(grammar, fragments, reduced)
-    if sentence is None:
-        return []
+    return [] if sentence is None else decisions_of(sentence, grammar)
+
+
+def decisions_of(sentence: Sentence, grammar: Grammar) -> list[Decision]:
+    """All decisions of a sentence that was read."""
     kinds = sentence.kinds
-    decisions = []
-    if not kinds.isdisjoint(FINDINGS):
+    decisions: list[Decision] = []
+    if kinds & FINDINGS:
         verdicts = _findings(sentence, grammar.near)
-        if "either" in kinds or "versus" in kinds:
+        if kinds & (EITHER | VERSUS):
             _weigh_alternatives(sentence, verdicts, grammar)
         decisions = [_decision(item, verdict) for item, verdict in verdicts.items()]
-    if "structure" in kinds:
+    if kinds & STRUCTURE:
         decisions += _structures(sentence)
-    if "absent" in kinds:
+    if kinds & ABSENT:
         denied = STRENGTH[NEGATIVE]
-        decisions += [_spanned(item, NEGATIVE, denied, (), "means its absence") for item in sentence.of("absent")]
-    if "ignore" in kinds:
-        decisions += [_spanned(item, None, 0, (), "not this label") for item in sentence.of("ignore")]
-    if "other" in kinds:
+        decisions += [_spanned(item, NEGATIVE, denied, (), "means its absence") for item in sentence.of(ABSENT)]
+    if kinds & IGNORE:
+        decisions += [_spanned(item, None, 0, (), "not this label") for item in sentence.of(IGNORE)]
+    if kinds & OTHER:
         decisions += _abnormalities(sentence)
-    if "fine" in kinds:
-        decisions += [_spanned(item, None, WEAK, (), "a normal film", FINE) for item in sentence.of("fine")]
+    if kinds & FINE:
+        decisions += [_spanned(item, None, WEAKEST, (), "a normal film", NORMAL_FILM) for item in sentence.of(FINE)]
     return decisions
 
 
@@ -85,10 +110,10 @@ def _placed(decision: Decision, places: Sequence[int]) -> Decision:
 
 def _findings(sentence: Sentence, near: frozenset[str]) -> dict[Item, Verdict]:
     verdicts = {}
-    limited = "unless" in sentence.kinds
+    limited = sentence.kinds & UNLESS
     for item in sentence.items:
         kind, label, _, _ = item
-        if kind not in FINDINGS or (kind == "located" and not _placed_where_due(sentence, label)):
+        if not kind & FINDINGS or (kind == LOCATED and not _placed_where_due(sentence, label)):
             continue
         verdict = judge(sentence, item, near=label in near)
         verdicts[item] = (limited and _outside_definition(sentence, item, verdict)) or verdict
@@ -96,16 +121,16 @@ def _findings(sentence: Sentence, near: frozenset[str]) -> dict[Item, Verdict]:
 
 
 def _placed_where_due(sentence: Sentence, label: str) -> bool:
-    return any(place.label == label for place in sentence.of("place"))
+    return any(place.label == label for place in sentence.of(PLACE))
 
 
 def _outside_definition(sentence: Sentence, item: Item, verdict: Verdict) -> Verdict | None:
     if verdict.state is None or verdict.state == NEGATIVE:
         return None
     start, end = sentence.segment(item.start)
-    for word in sentence.of("unless"):
+    for word in sentence.of(UNLESS):
         if word.label == item.label and start <= word.start < end and judge(sentence, word).state == POSITIVE:
-            return Verdict(None, ((word.start, word.end, "unless"),), "outside the label's definition")
+            return Verdict(None, ((word.start, word.end, UNLESS),), "outside the label's definition")
     return None
 
 
@@ -117,7 +142,7 @@ def _weigh_alternatives(sentence: Sentence, verdicts: dict[Item, Verdict], gramm
         link = _weighed(sentence, item)
         if link is not None and verdicts[item].state == POSITIVE:
             verdicts[item] = Verdict(UNCERTAIN, ((link.start, link.end, link.kind),), "weighed against another")
-    row = sorted([*verdicts, *sentence.of("alternative")], key=lambda item: (item.start, item.end))
+    row = sorted([*verdicts, *sentence.of(ALTERNATIVE)], key=lambda item: (item.start, item.end))
     for index, (first, second) in enumerate(pairwise(row)):
         link = _choice(sentence, first, second)
         if link is None or _compared(sentence, first) or first.label == second.label:
@@ -142,13 +167,13 @@ def _listed(sentence: Sentence, row: list[Item], general: frozenset[str]) -> lis
 def _compared(sentence: Sentence, item: Item) -> bool:
     """Whether a list is one of things that have not changed: "or" joins them and weighs nothing."""
     start, _ = sentence.segment(item.start)
-    return bool(sentence.within(start, item.start, "no_change"))
+    return bool(sentence.within(start, item.start, NO_CHANGE))
 
 
 def _weighed(sentence: Sentence, item: Item) -> Item | None:
     """The "versus" beside a finding, whatever stands on its other side."""
     start, end = sentence.segment(item.start)
-    for link in sentence.within(start, end, "versus"):
+    for link in sentence.within(start, end, VERSUS):
         begin, after = (link.end, item.start) if link.end <= item.start else (item.end, link.start)
         gap = sentence.words[begin:after]
         plain = len(gap) <= _VERSUS_GAP and _PARTING.isdisjoint(gap)
@@ -165,7 +190,7 @@ def _choice(sentence: Sentence, first: Item, second: Item) -> Item | None:
     if not _VERBS.isdisjoint(sentence.words[first.end : second.start]):
         return None
     gap = first.end, second.start
-    links = sentence.within(*gap, "either") or sentence.within(*gap, "versus")
+    links = sentence.within(*gap, EITHER) or sentence.within(*gap, VERSUS)
     return links[0] if links else None
 
 
@@ -173,63 +198,67 @@ def _decision(item: Item, verdict: Verdict) -> Decision:
     state, strength, rule = verdict.state, 0, verdict.rule
     if state is not None:
         strength = STRENGTH[state]
-    if item.kind == "weak" and state is not None:
-        state, strength, rule = (None, 0, "says nothing of size") if state == NEGATIVE else (UNCERTAIN, WEAK, "implied")
+    if item.kind == WEAK and state is not None:
+        state, strength, rule = (
+            (None, 0, "says nothing of size") if state == NEGATIVE else (UNCERTAIN, WEAKEST, "implied")
+        )
     return _spanned(item, state, strength, verdict.cues, rule)
 
 
 def _spanned(
-    item: Item, state: State, strength: int, cues: tuple[tuple[int, int, str], ...], rule: str, label: str = ""
+    item: Item, state: State, strength: int, cues: tuple[tuple[int, int, int], ...], rule: str, label: str = ""
 ) -> Decision:
     return _new_decision(Decision, (label or item[1], item[2], item[3], state, strength, cues, rule))
 
 
 def _structures(sentence: Sentence) -> list[Decision]:
     decisions = []
-    unmentioning = "unmention" in sentence.kinds
-    for structure in sentence.of("structure"):
+    unmentioning = sentence.kinds & UNMENTION
+    for structure in sentence.of(STRUCTURE):
         if unmentioning and _talked_about(sentence, structure):
             continue
         said = [_predicate(sentence, predicate) for predicate in predicates_of(sentence, structure)]
         said = [one for one in said if one[1]]
         if said:
-            state, strength, cues, rule = max(said, key=lambda one: one[1])
+            state, strength, cues, rule = max(said, key=_BY_STRENGTH) if len(said) > 1 else said[0]
             decisions.append(_spanned(structure, state, strength, cues, rule))
     return decisions
 
 
 def _talked_about(sentence: Sentence, structure: Item) -> bool:
     start, end = sentence.segment(structure.start)
-    return any(cue.end <= structure.start for cue in sentence.within(start, end, "unmention"))
+    return any(cue.end <= structure.start for cue in sentence.within(start, end, UNMENTION))
 
 
-Said = tuple[State, int, tuple[tuple[int, int, str], ...], str]
+Said = tuple[State, int, tuple[tuple[int, int, int], ...], str]
+_BY_STRENGTH = itemgetter(1)
+_SAID = {POSITIVE: "said to be abnormal", NEGATIVE: "said to be not abnormal", UNCERTAIN: "left open"}
 
 
 def _predicate(sentence: Sentence, predicate: Item) -> Said:
     """What one predicate says of its structure: state, strength, cues, rule."""
-    span = (predicate.start, predicate.end, predicate.kind)
-    if predicate.kind == "unchanged":
-        return UNCERTAIN, WEAK, (span,), "only compared with before"
-    if predicate.kind == "normal":
-        adjacent = [n for n in sentence.negations if n[1] == predicate.start and sentence.words[n[0]] == _NOT]
+    kind, _, start, end = predicate
+    span = (start, end, kind)
+    if kind == UNCHANGED:
+        return UNCERTAIN, WEAKEST, (span,), "only compared with before"
+    if kind == NORMAL:
+        adjacent = [n for n in sentence.negations if n[1] == start and sentence.words[n[0]] == _NOT]
         if adjacent:
-            return POSITIVE, STRENGTH[POSITIVE], ((*adjacent[0], "negation"), span), "said to be not normal"
+            return POSITIVE, STRENGTH[POSITIVE], ((*adjacent[0], NEGATION), span), "said to be not normal"
         return NEGATIVE, STRENGTH[NEGATIVE], (span,), "said to be normal"
     verdict = judge(sentence, predicate, near=True)
     if verdict.state is None:
         return None, 0, (), verdict.rule
-    if predicate.kind == "borderline" and verdict.state == POSITIVE:
+    if kind == BORDERLINE and verdict.state == POSITIVE:
         return UNCERTAIN, STRENGTH[UNCERTAIN], (span,), "borderline"
-    names = {POSITIVE: "said to be abnormal", NEGATIVE: "said to be not abnormal", UNCERTAIN: "left open"}
-    return verdict.state, STRENGTH[verdict.state], (*verdict.cues, span), names[verdict.state]
+    return verdict.state, STRENGTH[verdict.state], (*verdict.cues, span), _SAID[verdict.state]
 
 
 def _abnormalities(sentence: Sentence) -> list[Decision]:
     """The evidence against No Finding besides the labels."""
-    judged = [(item, judge(sentence, item)) for item in sentence.of("other")]
+    judged = [(item, judge(sentence, item)) for item in sentence.of(OTHER)]
     return [
-        _spanned(item, None, WEAK, verdict.cues, "an abnormality", ABNORMAL)
+        _spanned(item, None, WEAKEST, verdict.cues, "an abnormality", ABNORMALITY)
         for item, verdict in judged
         if verdict.state in (POSITIVE, UNCERTAIN)
     ]

@@ -9,7 +9,7 @@ in one depends on nothing else, so each is looked through once.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from itertools import pairwise
@@ -21,10 +21,11 @@ from spacy.language import Language
 from spacy.tokens import Doc
 from spacy.vocab import Vocab
 
+from labeler.rules.kinds import bit_of
 from labeler.rules.lexicon import CueLexicon, LabelPhrases, Negation
 from labeler.rules.negation import Negator
 from labeler.rules.phrases import expand
-from labeler.rules.vocabulary import Vocabulary, rule_character
+from labeler.rules.vocabulary import END, UNKNOWN, Vocabulary, rule_character
 
 _MOST_LEXEMES = 300_000
 _MOST_STRETCHES = 300_000
@@ -34,12 +35,15 @@ _MOST_AT_ONCE = 100
 # between spaces they part a heading from what is said of it, as a colon does ("Pneumothorax - none")
 _DASHES = frozenset({"-", "--", "\u2013", "\u2014"})
 _STRETCH = re.compile(r"\S+")
+_RUNS = re.compile(f"{UNKNOWN}{{2,}}")
+_TWO_UNKNOWN = UNKNOWN * 2
+_BETWEEN = f" {END} "
 
 
 class Item(NamedTuple):
-    """A phrase found in a sentence: ``kind`` and ``label`` from the lexicon, ``start:end`` in dense words."""
+    """A phrase found in a sentence: its kind (``labeler.rules.kinds``), its label, ``start:end`` in dense words."""
 
-    kind: str
+    kind: int
     label: str
     start: int
     end: int
@@ -53,9 +57,9 @@ class Phrasebook:
     """Phrases as strings of their words' characters, with the kinds and labels that each has."""
 
     def __init__(self, groups: Iterable[tuple[str, str, list[str]]]) -> None:
-        self.phrases: dict[str, list[tuple[str, str]]] = {}
+        self.phrases: dict[str, list[tuple[int, str]]] = {}
         for kind, label, phrases in groups:
-            meaning = (kind, label)
+            meaning = (bit_of(kind), label)
             for phrase in phrases:
                 self.phrases.setdefault(phrase, []).append(meaning)
         self.longest = max(map(len, self.phrases), default=0)
@@ -88,16 +92,20 @@ class Tokenizer:
         """``words`` is the canonical word of stretches that are one token, as far as they are known from the start."""
         self._vocabulary = vocabulary
         self._nlp = nlp
-        self._known = _Known(self)
-        self._known.update({word: vocabulary.character(canonical) for word, canonical in words.items()})
-        self._known.update(dict.fromkeys(_DASHES, rule_character(":")))
+        self._known = _Known(self, {word: vocabulary.character(canonical) for word, canonical in words.items()})
         self._located: dict[str, list[_Token]] = {}
 
-    def characters(self, text: str) -> str:
-        """The characters of the canonical words of ``text``; fillers have none."""
-        lower = text.lower()
-        stretches = lower.split() if len(lower) == len(text) else map(_folded, text.split())
-        return "".join(map(self._known.__getitem__, stretches))
+    def reduced(self, texts: Sequence[str]) -> list[str]:
+        """The reduced forms of some sentences without the full stops at their ends; a run of unknown words is one."""
+        joined = _BETWEEN.join(texts)
+        lower = joined.lower()
+        if len(lower) == len(joined) and joined.count(END) == len(texts) - 1:
+            return self._characters(lower.split()).split(END)
+        return [self._characters(map(_folded, text.split())) for text in texts]
+
+    def _characters(self, stretches: Iterable[str]) -> str:
+        characters = "".join(map(self._known.__getitem__, stretches))
+        return _RUNS.sub(UNKNOWN, characters) if _TWO_UNKNOWN in characters else characters
 
     def tokens(self, text: str) -> list[_Token]:
         """The tokens of ``text``."""
@@ -148,10 +156,12 @@ def _folded(stretch: str) -> str:
 
 
 class _Known(dict[str, str]):
-    """The characters of stretches of text seen before."""
+    """The characters of stretches of text seen before, of some of which they are known from the start."""
 
-    def __init__(self, tokenizer: Tokenizer) -> None:
+    def __init__(self, tokenizer: Tokenizer, words: Mapping[str, str]) -> None:
         self._tokenizer = tokenizer
+        self._first = {**words, **dict.fromkeys(_DASHES, rule_character(":")), END: END}
+        super().__init__(self._first)
 
     def __missing__(self, stretch: str) -> str:
         if stretch[-1] == "," and stretch[-2:-1] not in ("", ","):
@@ -162,6 +172,7 @@ class _Known(dict[str, str]):
         if len(stretch) <= _LONGEST_STRETCH:
             if len(self) >= _MOST_STRETCHES:
                 self.clear()
+                self.update(self._first)
             self[stretch] = characters
         return characters
 

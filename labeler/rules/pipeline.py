@@ -8,17 +8,21 @@ result.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
+from functools import reduce
+from itertools import chain, filterfalse
+from operator import or_
 
 from corpora.labels import State
 from corpora.sections import select
 from corpora.types import Report
 from labeler.rules.aggregate import Aggregator, Effect
-from labeler.rules.decide import ABNORMAL, FINE, Decision, decide, in_order
+from labeler.rules.bulk import BulkReader
+from labeler.rules.decide import ABNORMALITY, NORMAL_FILM, Decision, decide, in_order
+from labeler.rules.fragments import Fragments
 from labeler.rules.grammar import compile_grammar
-from labeler.rules.sentence import Fragments
-from labeler.rules.sentences import pieces, sentences
+from labeler.rules.kinds import name_of
+from labeler.rules.sentences import are_sentences, pieces, sentences
 from labeler.rules.vocabulary import UNKNOWN
 from labeler.schemas import RulesSchema, load_schema
 from labeler.types import Cue, LabelVector, Mention
@@ -26,12 +30,10 @@ from labeler.types import Cue, LabelVector, Mention
 NAME = "rules.v1"
 DEFAULT_SCHEMA = "chexpert14.v1"
 DEFAULT_SECTIONS = "findings,impression"
-_MOST_PIECES = 200_000
+_MOST_PIECES = 400_000
 _LONGEST_PIECE = 1000
-_MOST_READINGS = 200_000
+_MOST_READINGS = 400_000
 _MOST_DECIDED = 20_000
-_RUNS = re.compile(f"{UNKNOWN}{{2,}}")
-_TWO_UNKNOWN = UNKNOWN * 2
 
 
 class RulesLabeler:
@@ -50,6 +52,7 @@ class RulesLabeler:
             schema.cues,
         )
         self._fragments = Fragments(self._grammar.phrasebook)
+        self._bulk = BulkReader(self._grammar, self._fragments, self._aggregator)
         self._tokenizer = self._grammar.tokenizer
         self._pieces: dict[str, Effect] = {}
         self._readings: dict[str, Effect] = {}
@@ -63,7 +66,7 @@ class RulesLabeler:
         found = []
         for section in select(report, sections):
             for start, end in sentences(report.text, section.start, section.end):
-                reduced, places = _reduce(self._tokenizer.tokens(report.text[start:end].removesuffix(".")))
+                reduced, places = _reduce(self._tokenizer.tokens(report.text[start:end].rstrip(".")))
                 decisions = self._decisions(reduced)
                 effect |= self._aggregator.effect(decisions)
                 found.append((start, places, in_order(decisions, reduced)))
@@ -71,41 +74,43 @@ class RulesLabeler:
         mentions = tuple(mention for sentence in found for mention in self._mentions(*sentence, states))
         return LabelVector(report.study_id, self.schema.name, self.schema.labels, states, mentions, self.made_by)
 
-    def states(self, report: Report, sections: str = DEFAULT_SECTIONS) -> tuple[State, ...]:
-        """The states alone, as ``__call__`` gives them: what a batch without evidence needs."""
-        text = report.text
+    def states(self, reports: Sequence[Report], sections: str = DEFAULT_SECTIONS) -> list[tuple[State, ...]]:
+        """The states alone of each report, as ``__call__`` gives them: what a batch without evidence needs."""
+        cut = [_pieces_of(report, sections) for report in reports]
         known = self._pieces
-        effect = 0
-        for section in select(report, sections):
-            for piece in pieces(text[section.start : section.end]):
-                remembered = known.get(piece)
-                effect |= self._learn(piece) if remembered is None else remembered
-        return self._aggregator.states(effect)
+        if len(known) >= _MOST_PIECES:
+            known.clear()
+        new = list(dict.fromkeys(filterfalse(known.__contains__, chain.from_iterable(cut))))
+        known.update(zip(new, self._effects_of_pieces(new), strict=True))
+        states = [self._aggregator.states(reduce(or_, map(known.__getitem__, found), 0)) for found in cut]
+        for piece in new:
+            if len(piece) > _LONGEST_PIECE:
+                del known[piece]
+        return states
 
-    def _learn(self, piece: str) -> Effect:
-        """Read a piece of text and remember what it amounts to."""
-        effect = 0
+    def _effects_of_pieces(self, found: Sequence[str]) -> list[Effect]:
+        """What each piece of text amounts to."""
+        texts = [*found]
+        several: list[tuple[int, int, int]] = []
+        for place in [place for place, plain in enumerate(are_sentences(found)) if not plain]:
+            begin = len(texts)
+            texts += [found[place][start:end].rstrip(".") for start, end in sentences(found[place])]
+            texts[place] = ""
+            several.append((place, begin, len(texts)))
+        effects = self._effects_of_sentences(texts)
+        for place, begin, end in several:
+            effects[place] = reduce(or_, effects[begin:end], 0)
+        return effects[: len(found)]
+
+    def _effects_of_sentences(self, texts: Sequence[str]) -> list[Effect]:
+        """What each sentence amounts to."""
+        reduced = self._tokenizer.reduced(texts)
         readings = self._readings
-        for start, end in sentences(piece):
-            # a word with a full stop behind it is a second word to remember, and no rule reads the stop
-            reduced = self._tokenizer.characters(piece[start:end].removesuffix("."))
-            if _TWO_UNKNOWN in reduced:
-                reduced = _RUNS.sub(UNKNOWN, reduced)
-            remembered = readings.get(reduced)
-            effect |= self._read(reduced) if remembered is None else remembered
-        if len(piece) <= _LONGEST_PIECE:
-            if len(self._pieces) >= _MOST_PIECES:
-                self._pieces.clear()
-            self._pieces[piece] = effect
-        return effect
-
-    def _read(self, reduced: str) -> Effect:
-        """Read a reduced form and remember what it amounts to."""
-        if len(self._readings) >= _MOST_READINGS:
-            self._readings.clear()
-        effect = self._aggregator.effect(decide(self._grammar, self._fragments, reduced))
-        self._readings[reduced] = effect
-        return effect
+        if len(readings) >= _MOST_READINGS:
+            readings.clear()
+        new = list(dict.fromkeys(filterfalse(readings.__contains__, reduced)))
+        readings.update(zip(new, self._bulk.effects(new), strict=True))
+        return list(map(readings.__getitem__, reduced))
 
     def _decisions(self, reduced: str) -> list[Decision]:
         decisions = self._decided.get(reduced)
@@ -123,13 +128,21 @@ class RulesLabeler:
 
         for decision in decisions:
             label, state = decision.label, decision.state
-            if label in (ABNORMAL, FINE):
+            if label in (ABNORMALITY, NORMAL_FILM):
                 if self.schema.no_finding is None:
                     continue
                 label = self.schema.no_finding
-                state = states[self.schema.labels.index(label)] if decision.label == FINE else None
-            cues = tuple(Cue(*offsets(start, end), kind) for start, end, kind in decision.cues)
+                state = states[self.schema.labels.index(label)] if decision.label == NORMAL_FILM else None
+            cues = tuple(Cue(*offsets(start, end), name_of(kind)) for start, end, kind in decision.cues)
             yield Mention(label, *offsets(decision.start, decision.end), state, cues, decision.rule)
+
+
+def _pieces_of(report: Report, sections: str) -> list[str]:
+    text = report.text
+    found: list[str] = []
+    for section in select(report, sections):
+        found += pieces(text[section.start : section.end])
+    return found
 
 
 def _reduce(tokens: Sequence[tuple[int, int, str]]) -> tuple[str, list[tuple[int, int]]]:

@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Iterator
 
 _ABBREVIATIONS = (
     "dr", "drs", "mr", "mrs", "ms", "prof", "vs", "approx", "e.g", "eg", "i.e", "ie", "cf", "st", "fig", "figs", "resp",
@@ -23,18 +24,22 @@ _BOUNDARY = re.compile(
     r"|(?P<line>(?<=\n))"
     r"|(?P<item>(?<=[\s.]\d)\d?[.)](?=\s+[A-Za-z])))"
 )
-# Between two sentences whatever stands around them: after a full stop behind a word that is no abbreviation, before a
-# capital, which may have a number of a list in front. Splitting here first is quick, and most of the pieces are single
-# sentences. The space comes first in the pattern because that is what can be searched for quickly.
+# Between two sentences whatever stands around them: full stops behind a word that is no abbreviation, and a space; the
+# next one may have a number of a list in front. Splitting here first is quick, and most of the pieces are single
+# sentences. The full stop comes first in the pattern because that is what can be searched for quickly.
 _SURE = re.compile(
-    r" (?=[A-Z\d])(?<=[a-z]{4}\. )(?<!(?:prof|figs|resp|incl|dept|hosp|poss|prob)\. )(?<!bilat\. )(?<!approx\. )"
-    r"(?:\d\d?[.)] )?(?=[A-Z])"
+    r"\.(?<=[A-Za-z]{3}\.|___\.)(?<!\b(?i:drs|mrs|max|min|ref|ext|acc|inf|sup|ant|lat|mod|fig)\.)"
+    r"(?<!\b(?i:prof|figs|resp|incl|dept|hosp|poss|prob)\.)(?<!\b(?i:bilat)\.)(?<!\b(?i:approx)\.)"
+    r"\.{0,2} (?=[A-Za-z\d])(?:\d\d?[.)] (?=[A-Z]))?"
 )
 _FIRST_OF_LIST = re.compile(r"\d\d?[.)] (?=[A-Z])")
-# without one of these before its last character, or a space shortly before it, text that begins with a letter is one
-# sentence
-_DOUBTFUL = re.compile("[.!?)\\t-\\r\\x1c-\\x1f\\x85\\xa0\\u1680\\u2000-\\u200a\\u2028\\u2029\\u202f\\u205f\\u3000]")
-_LETTERS = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz")
+# the rules' time grows with the square of a sentence's length, and nobody writes one of this length
+_LONGEST_SENTENCE = 4000
+# text that begins with a letter, without one of these and without a space shortly before its last character
+_DOUBTFUL = ".!?)\\t-\\r\\x1c-\\x1f\\x85\\xa0\\u1680\\u2000-\\u200a\\u2028\\u2029\\u202f\\u205f\\u3000"
+_ONE_SENTENCE = re.compile(
+    f"[A-Za-z](?:(?:[^{_DOUBTFUL}]{{0,{_LONGEST_SENTENCE - 4}}}[^ {_DOUBTFUL}]{{2}}|[^ {_DOUBTFUL}]?)[^.])?", re.DOTALL
+)
 _ANSWER = re.compile(r"(?:No|NO|Yes|YES)\b")
 _LEADING = re.compile(r"[\s\-*•·.]*(?:\(?\d{1,2}[.)](?=\s|[A-Z]))?[\s\-*•·]*")
 _NEW_LINE_STARTS = re.compile(r"\s*(?:$|[-*•·]|\(?\d{1,2}[.)]\s|[A-Z][A-Za-z/&, ]{0,40}:|\n)")
@@ -42,28 +47,33 @@ _ABBREVIATED = re.compile(rf"\b(?:{'|'.join(re.escape(a) for a in _ABBREVIATIONS
 _SHORT_LINE = 0.6
 # dots that lead from a heading to what is said of it ("Heart size ..... normal")
 _LEADER = 4
-# the rules' time grows with the square of a sentence's length, and nobody writes one of this length
-_LONGEST_SENTENCE = 4000
 
 
 def pieces(text: str) -> list[str]:
-    """``text`` cut where a sentence surely ends (the space there is dropped); a piece may hold several sentences.
+    """``text`` cut where a sentence surely ends; a piece may hold several sentences.
 
-    The numbers of a list are dropped, too: a sentence is the same piece wherever it stands in one.
+    The full stops and the space there, those at the end, and the numbers of a list are dropped: a sentence is the same
+    piece wherever it stands.
 
-    The sentences of the text are those of its pieces. Text with line ends is one piece: where a line is short depends
-    on the lines around it.
+    The sentences of the text, less the full stops at their ends, are those of its pieces. Text with line ends is one
+    piece: where a line is short depends on the lines around it.
     """
     if "\n" in text:
         return [text]
     first = _FIRST_OF_LIST.match(text)
-    return _SURE.split(text[first.end() :] if first else text)
+    end = len(text) - 1 if text.endswith(".") and text[-4:-1].isalpha() else len(text)
+    return _SURE.split(text[first.end() if first else 0 : end])
+
+
+def are_sentences(texts: Iterable[str]) -> Iterator[bool]:
+    """Whether it is plain to see of each text that it is one sentence, without a full stop at its end."""
+    return map(bool, map(_ONE_SENTENCE.fullmatch, texts))
 
 
 def sentences(text: str, start: int = 0, end: int | None = None) -> list[tuple[int, int]]:
     """Spans of the sentences in ``text[start:end]``, without list marks and surrounding white space."""
     end = len(text) if end is None else end
-    if _one_sentence(text, start, end):
+    if _ONE_SENTENCE.fullmatch(text, start, end):
         return [(start, end)]
     spans: list[tuple[int, int]] = []
     begin = start
@@ -86,17 +96,6 @@ def sentences(text: str, start: int = 0, end: int | None = None) -> list[tuple[i
         begin = cut
     _append(spans, text, begin, end)
     return spans
-
-
-def _one_sentence(text: str, start: int, end: int) -> bool:
-    """Whether that is plain to see."""
-    if (
-        not 0 < end - start <= _LONGEST_SENTENCE
-        or text[start] not in _LETTERS
-        or _DOUBTFUL.search(text, start, end - 1)
-    ):
-        return False
-    return " " not in text[max(start, end - 3) : end - 1]
 
 
 def _append(spans: list[tuple[int, int]], text: str, start: int, end: int) -> None:

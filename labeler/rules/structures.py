@@ -7,11 +7,11 @@ tortuous" of one; "stable" alone leaves the size open.
 from __future__ import annotations
 
 from labeler.rules.grammar import Item
+from labeler.rules.kinds import FINDINGS, PREDICATES, STRUCTURE, SUBJECT
 from labeler.rules.sentence import Sentence
-from labeler.rules.turns import FINDINGS, PREDICATES
 from labeler.rules.vocabulary import UNKNOWN, VERBS, rule_character, rule_characters
 
-_ANATOMY = frozenset({"structure", "subject"})
+_ANATOMY = STRUCTURE | SUBJECT
 _NAMED = _ANATOMY | FINDINGS
 _STEPS = PREDICATES | _NAMED
 # words that join the members of a list of structures
@@ -26,12 +26,14 @@ _FARTHEST = 3
 
 def predicates_of(sentence: Sentence, structure: Item) -> list[Item]:
     """The predicates that speak of ``structure``, in order; empty where nothing is said of it."""
-    if PREDICATES.isdisjoint(sentence.kinds):
+    if not sentence.kinds & PREDICATES:
         return []
-    start, _ = sentence.segment(structure.start)
-    before = _attributes(sentence, structure.start, start)
-    if before and _said_of_another(sentence, before[0], structure):
-        before = []
+    before: list[Item] = []
+    if sentence.items[0][3] <= structure.start:
+        start, _ = sentence.segment(structure.start)
+        before = _attributes(sentence, structure.start, start)
+        if before and _said_of_another(sentence, before[0], structure):
+            before = []
     after = _said_after(sentence, structure, bool(before))
     if before or after:
         return before + after
@@ -63,16 +65,16 @@ def _attributes(sentence: Sentence, position: int, start: int) -> list[Item]:
 def _said_after(sentence: Sentence, structure: Item, described: bool) -> list[Item]:
     """The predicates behind ``structure`` up to the next thing that has a name; "but" and "though" are no end."""
     found: list[Item] = []
-    at = structure.end
+    after = at = structure.end
     for item in sentence.items:
-        if item.kind not in _STEPS or item.start < structure.end:
+        kind, _, start, end = item
+        if start < after or not kind & _STEPS:
             continue
-        colon = _COLON in sentence.words[at : item.start]
-        if item.kind in PREDICATES:
+        if kind & PREDICATES:
             found.append(item)
-        elif item.kind in FINDINGS or found or colon:
+        elif kind & FINDINGS or found or _COLON in sentence.words[at:start]:
             return _without_attributes(sentence, found, item, described)
-        at = item.end
+        at = end
     return found
 
 
@@ -82,7 +84,7 @@ def _without_attributes(sentence: Sentence, found: list[Item], following: Item, 
     while found and (found[-1].end == at or (at != following.start and sentence.words[found[-1].end : at] == _AND)):
         if not described and sentence.words[found[-1].start - 1] in VERBS:
             break
-        if len(found) == 1 and following.kind not in FINDINGS and not described and not _parted(sentence, found[0]):
+        if len(found) == 1 and not following.kind & FINDINGS and not described and not _parted(sentence, found[0]):
             break
         at = found.pop().start
     return found
@@ -96,11 +98,11 @@ def _parted(sentence: Sentence, predicate: Item) -> bool:
 def _shared(sentence: Sentence, structure: Item) -> list[Item]:
     """The attribute of a list that ``structure`` is a later member of: "normal heart size and mediastinal contour"."""
     at = structure.start
-    steps = [item for item in sentence.items if item.kind in _STEPS and item.end <= at]
+    steps = [item for item in sentence.items if item[0] & _STEPS and item[3] <= at]
     for item in reversed(steps):
         if not _LISTING.issuperset(sentence.words[item.end : at]):
             return []
-        if item.kind in PREDICATES:
+        if item.kind & PREDICATES:
             return [item]
         at = item.start
     return []

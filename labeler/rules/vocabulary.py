@@ -30,12 +30,14 @@ RULE_WORDS = (
     "which", "that", "as", "seen", "identified", "noted", "demonstrated", "visualized", "evident", "present",
     "appreciated",
 )  # fmt: skip
-# a private-use plane: no character of a report is taken for a word
-_FIRST = 0xF0000
-UNKNOWN = chr(_FIRST)
-ASSERTIVE = chr(_FIRST + 1)
-_RULE_CHARACTERS = {word: chr(_FIRST + 2 + index) for index, word in enumerate(RULE_WORDS)}
-_FIRST_OF_LEXICON = _FIRST + 2 + len(RULE_WORDS)
+#: The code of the first of the characters that stand for words, in a private-use plane.
+FIRST_CHARACTER = 0xF0000
+UNKNOWN = chr(FIRST_CHARACTER)
+#: Stands between sentences: the character of no word.
+END = chr(FIRST_CHARACTER - 1)
+ASSERTIVE = chr(FIRST_CHARACTER + 1)
+_RULE_CHARACTERS = {word: chr(FIRST_CHARACTER + 2 + index) for index, word in enumerate(RULE_WORDS)}
+_FIRST_OF_LEXICON = FIRST_CHARACTER + 2 + len(RULE_WORDS)
 
 
 def rule_characters(*words: str) -> frozenset[str]:

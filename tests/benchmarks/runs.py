@@ -54,6 +54,10 @@ def labeler(source: str, out: str, cores: int) -> Result:
     with timed() as imports:
         from labeler.batch import LabelRun, label_batch
         from labeler.rules import pipeline
+        from labeler.schemas import load_schema
+
+        # the lexicon is read once, and then compiled by the labeler
+        load_schema(LabelRun().label_schema)
 
     loading = Spent()
 

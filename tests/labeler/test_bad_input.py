@@ -299,10 +299,11 @@ def test_the_rules_read_a_huge_report(command, tmp_path):
 def test_a_report_that_the_labeler_fails_on(label, tmp_path, monkeypatch, evidence):
     original = ToyLabeler.states
 
-    def states(self, report, sections=""):
-        if MARK in report.text:
-            raise ValueError(report.text)
-        return original(self, report)
+    def states(self, reports, sections=""):
+        for read in reports:
+            if MARK in read.text:
+                raise ValueError(read.text)
+        return original(self, reports)
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(ToyLabeler, "states", states)
@@ -320,7 +321,7 @@ def test_a_report_that_the_labeler_fails_on(label, tmp_path, monkeypatch, eviden
 
 
 def test_the_member_is_named_of_a_report_that_the_labeler_fails_on(label, tmp_path, monkeypatch):
-    monkeypatch.setattr(ToyLabeler, "states", lambda self, report, sections="": (1,))
+    monkeypatch.setattr(ToyLabeler, "states", lambda self, reports, sections="": [(1,) for _ in reports])
     make_archive(tmp_path / "reports.tgz", 2)
     done, table, failures = label(tmp_path / "reports.tgz")
     assert done.code == 1

@@ -34,7 +34,7 @@ def write_table(path: Path, labeler: Labeler, reports: Iterator[Report]) -> None
         table = csv.writer(file)
         table.writerow(["study_id", *labeler.schema.labels])
         for report in reports:
-            states = labeler.states(report)
+            states = labeler.states([report])[0]
             table.writerow([report.study_id, *("" if state is None else state for state in states)])
 
 
@@ -50,6 +50,11 @@ def test_invented_reports(round_: str, labeler: Labeler, tmp_path: Path) -> None
     assert found["micro_negative"].value >= 0.96
     assert found["micro_uncertain"].value >= 0.92
     assert found["exact"].value >= 0.98
+
+
+def test_reports_read_together_are_read_as_one_by_one(labeler: Labeler) -> None:
+    reports = [Report(row["id"], row["text"]) for row in ROWS]
+    assert labeler.states(reports) == [labeler(report).states for report in reports]
 
 
 def test_real_reports(shared: Path, radloop, tmp_path: Path) -> None:

@@ -23,8 +23,8 @@ class Changed(ToyLabeler):
     def __call__(self, report, sections=""):
         return self.change(super().__call__(report, sections))
 
-    def states(self, report, sections=""):
-        return self.change(ToyLabeler().__call__(report)).states
+    def states(self, reports, sections=""):
+        return [self.change(ToyLabeler().__call__(report)).states for report in reports]
 
     def change(self, vector):
         return vector
@@ -47,8 +47,8 @@ def mention(start, end, **fields):
 class Disagreeing(ToyLabeler):
     """Its states are not those of its vector."""
 
-    def states(self, report, sections=""):
-        return (1, 1)
+    def states(self, reports, sections=""):
+        return [(1, 1) for _ in reports]
 
     def __call__(self, report, sections=""):
         return replace(ToyLabeler()(report), states=(0, 0))
