@@ -11,9 +11,24 @@ from __future__ import annotations
 
 import typer
 
+from corpora.boxes.command import boxes_cli
+from corpora.card.cli import card_cli
+from corpora.commands.cache import cache_cli
+from corpora.importing.command import import_cli
+from corpora.phantom.command import phantom_cli
+from corpora.specs.cli import check_cli
+from corpora.splits.command import split_cli
+
 app = typer.Typer(
     help="Assemble corpora of films and reports, check them against a specification, split and describe them.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+app.command("phantom")(phantom_cli)
+app.command("import")(import_cli)
+app.command("check")(check_cli)
+app.command("split")(split_cli)
+app.command("card")(card_cli)
+app.command("boxes")(boxes_cli)
+app.command("cache")(cache_cli)

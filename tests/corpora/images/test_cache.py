@@ -14,11 +14,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from corpora.commands.cache import cache as cache_corpus
 from corpora.errors import ConfigError, DataError, RunError
 from corpora.images import ImageCache, build_cache, fit, read_any
 from corpora.images import cache as module
 from corpora.images.cache import Film
-from corpora.images.command import cache as cache_corpus
 from corpora.store import StudyWriter
 from corpora.types import ImageRef, Study
 
