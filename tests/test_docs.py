@@ -43,7 +43,7 @@ def raised(tree):
     for node in ast.walk(tree):
         if isinstance(node, ast.Call):
             name = getattr(node.func, "id", getattr(node.func, "attr", ""))
-            if name.endswith("Error") or name in ("Reject", "unknown"):
+            if name.endswith("Error") or name in ("BoxProblem", "Reject", "unknown"):
                 named = [keyword.value for keyword in node.keywords if keyword.arg == "code"]
                 yield from (spelled(argument) for argument in [*node.args[:1], *named])
 
