@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 
 from corpora.phantom.anatomy import BODY_DEPTH, BODY_WIDTH, FIRST_LEVEL, VERTEBRA, Body, Pose
-from corpora.phantom.plane import Map, Plane, bend, chord, clouds, ellipse, profile, smooth, splat, tube, union
+from corpora.phantom.plane import Map, Plane, bend, chord, clouds, ellipse, fourth, profile, smooth, splat, tube, union
 from corpora.phantom.skeleton import clavicle, joined, ribs, rotated, shoulder
 from corpora.phantom.vessels import HILUM, vessel_map, vessel_tree
 
@@ -77,7 +77,7 @@ def frontal(plane: Plane, body: Body, pose: Pose, build: Build) -> Layers:
 def _beside_middle(plane: Plane, pose: Pose) -> Map:
     """0 below the heart, between the domes, where there is no lung."""
     below = step_down(np.float32(20.5 - pose.lift()) - plane.v, 1.0)
-    return 1 - below * np.exp(-((plane.u / np.float32(4.6)) ** 4))
+    return 1 - below * np.exp(-fourth(plane.u / np.float32(4.6)))
 
 
 def step_down(value: Map, width: float) -> Map:
@@ -150,12 +150,16 @@ def _mediastinum(plane: Plane, body: Body, pose: Pose, build: Build) -> Map:
     return union(middle, arch, down * np.float32(1.6)).astype(np.float32)
 
 
+def _cube(map_: Map) -> Map:
+    return map_ * map_ * map_
+
+
 def _domes(plane: Plane, body: Body, pose: Pose, build: Build) -> Map:
     x, y = plane.u, plane.v
     lift, flat = pose.lift(), body.flat_domes
     right, left = body.dome_right - lift - build.raised[0], body.dome_right + body.dome_left - lift - build.raised[1]
-    top_right = right + 0.078 * flat * (x + 5.8) ** 2 + 0.02 * np.maximum(-x - 10, 0) ** 3
-    top_left = left + 0.082 * flat * (x - 6.4) ** 2 + 0.02 * np.maximum(x - 10, 0) ** 3
+    top_right = right + 0.078 * flat * (x + 5.8) ** 2 + 0.02 * _cube(np.maximum(-x - 10, 0))
+    top_left = left + 0.082 * flat * (x - 6.4) ** 2 + 0.02 * _cube(np.maximum(x - 10, 0))
     share = step_down(x - np.float32(0.5), 0.8)
     top = share * top_right + (1 - share) * top_left
     return np.asarray((2 * np.sqrt(np.maximum(y - top, 0) / np.float32(0.055))).astype(np.float32))
@@ -263,5 +267,5 @@ def _spine(plane: Plane, body: Body, pose: Pose) -> Map:
         wing = np.exp(-(((part + 0.1) * np.float32(VERTEBRA / 0.5)) ** 2)) * step_down(np.abs(x) - half - 1.2, 0.15)
         bone += np.float32(0.09) * wing * (side * x > 0)
     spike = np.hypot(x / np.float32(0.28), (part - np.float32(0.3)) * np.float32(VERTEBRA / 0.7))
-    bone += np.float32(0.28) * np.exp(-(spike**4))
+    bone += np.float32(0.28) * np.exp(-fourth(spike))
     return np.asarray((bone * np.float32(body.bone)).astype(np.float32))

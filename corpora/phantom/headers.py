@@ -265,7 +265,7 @@ def _pixels(dataset: Dataset, made: Object, seed: int) -> None:
 
 
 def _plugin(syntax: str) -> str:
-    return {"rle": "pydicom", "jpegls": "pyjpegls", "jpeg2000": "pylibjpeg"}[syntax]
+    return {"rle": "pylibjpeg", "jpegls": "pyjpegls", "jpeg2000": "pylibjpeg"}[syntax]
 
 
 def image_ref(made: Object, dataset: Dataset, path: str) -> ImageRef:

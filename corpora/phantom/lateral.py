@@ -8,7 +8,21 @@ import numpy as np
 
 from corpora.phantom.anatomy import BODY_DEPTH, BODY_WIDTH, FIRST_LEVEL, VERTEBRA, Body, Pose
 from corpora.phantom.frontal import AERATED, Build, Layers, step_down
-from corpora.phantom.plane import Map, Plane, Points, bend, chord, clouds, ellipse, profile, smooth, splat, tube, union
+from corpora.phantom.plane import (
+    Map,
+    Plane,
+    Points,
+    bend,
+    chord,
+    clouds,
+    ellipse,
+    fourth,
+    profile,
+    smooth,
+    splat,
+    tube,
+    union,
+)
 from corpora.phantom.skeleton import joined, ribs, shell, shoulder
 from corpora.phantom.vessels import vessel_map, vessel_tree
 
@@ -74,7 +88,7 @@ def _heart(plane: Plane, body: Body, pose: Pose, build: Build) -> Map:
 def _mediastinum(plane: Plane, body: Body, cage: Map) -> Map:
     y = plane.v
     across = plane.u - _LEAN(y) - np.float32(0.6)
-    band = np.exp(-((across / np.float32(4.6)) ** 4))
+    band = np.exp(-fourth(across / np.float32(4.6)))
     arch = tube(
         plane,
         bend((-2.6, 11), (-2.4, 7.4), (0.6, 5.6), (3.6, 7.2), (4.6, 11), (5.0, 22), count=24),

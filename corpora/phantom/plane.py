@@ -112,12 +112,18 @@ def ellipse(plane: Plane, middle: tuple[float, float], half: tuple[float, float]
     return np.sqrt(np.maximum(1 - first * first - second * second, np.float32(0)))
 
 
+def fourth(map_: Map) -> Map:
+    """The fourth power, without the slow general one."""
+    square: Map = map_ * map_
+    power: Map = square * square
+    return power
+
+
 def union(*maps: Map) -> Map:
     """The thickness of organs that share space: nearly the largest, without a seam (the 4-norm)."""
     total = np.zeros_like(maps[0])
     for each in maps:
-        square = each * each
-        total += square * square
+        total += fourth(each)
     return np.asarray(np.sqrt(np.sqrt(total)), np.float32)
 
 

@@ -3,6 +3,7 @@
 import csv
 import hashlib
 import json
+import time
 from pathlib import Path
 
 import pytest
@@ -235,3 +236,10 @@ def test_patients_come_back_with_their_findings(corpus):
         for image in visits:
             for each in image["findings"]:
                 assert kinds.setdefault(each["number"], each["kind"]) == each["kind"]
+
+
+@pytest.mark.slow
+def test_a_thousand_studies_in_two_minutes_on_two_cores(tmp_path):
+    start = time.process_time()
+    phantom(tmp_path / "c", 100, seed=1, workers=1)
+    assert (time.process_time() - start) * 10 / 2 < 120
