@@ -148,8 +148,8 @@ def _plates(sign: Sign, plane: Plane, body: Body, pose: Pose, layers: Layers) ->
                 (right, level + rng.uniform(-1.2, 0.7)),
                 count=10,
             )
-            lines = np.maximum(lines, tube(plane, path, 0.16 + 0.16 * sign.size) * np.float32(5.5))
-        added = smooth(lines, 0.05 / plane.pixel) * np.clip(layers.lungs[side] / 2, 0, 1)
+            lines = np.maximum(lines, tube(plane, path, 0.16 + 0.16 * sign.size) * np.float32(3.2))
+        added = smooth(lines, 0.12 / plane.pixel) * np.clip(layers.lungs[side] / 2, 0, 1)
         layers.soft += added
         marks.append(added)
     return marks
