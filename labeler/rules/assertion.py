@@ -20,6 +20,7 @@ from typing import NamedTuple
 
 from corpora.labels import NEGATIVE, POSITIVE, UNCERTAIN, State
 from labeler.rules.grammar import Item
+from labeler.rules.headings import COLON
 from labeler.rules.kinds import (
     AFFIRM,
     ARTIFACT,
@@ -49,6 +50,8 @@ _LEAVING_OPEN = _HEDGES | DOUBT_AFTER | ARTIFACT
 _UNMENTIONING = UNMENTION | UNMENTION_AFTER
 _EXPLAINING = MODAL | AFFIRM
 _EXPLAINED_WITHIN = 2
+# words from a heading to the doubt in its answer, the colon included
+_ANSWER_WITHIN = 2
 # "the tip of the tube is not seen" says nothing of the tube
 _PART_OF = 2
 _LISTING = rule_characters("or", "and")
@@ -180,7 +183,19 @@ def _doubted_after(sentence: Sentence, item: Item, end: int) -> Verdict | None:
     for cue in sentence.within(item.end, end, DOUBT_AFTER):
         if not _looks_ahead(sentence, cue, end) and _joined(sentence, item.end, cue.start):
             return Verdict(UNCERTAIN, (_cue(cue),), "doubted after")
-    return _explained_away(sentence, item) if sentence.kinds & ARTIFACT else None
+    return _answered_in_doubt(sentence, item, end) or (
+        _explained_away(sentence, item) if sentence.kinds & ARTIFACT else None
+    )
+
+
+def _answered_in_doubt(sentence: Sentence, item: Item, end: int) -> Verdict | None:
+    """As in "Pleural effusion: possible small left": a line of a template, with an answer that names nothing itself."""
+    if sentence.words[item.end : item.end + 1] != COLON:
+        return None
+    for cue in sentence.among(item.end, end, _HEDGES):
+        if cue.start - item.end <= _ANSWER_WITHIN and not sentence.holds(cue.end, end, FINDINGS):
+            return Verdict(UNCERTAIN, (_cue(cue),), "doubted after")
+    return None
 
 
 def _looks_ahead(sentence: Sentence, cue: Item, end: int) -> bool:

@@ -18,6 +18,7 @@ from labeler.rules.decide import decisions_of
 from labeler.rules.denial import Part, denial, part_of
 from labeler.rules.fragments import Contents, Fragment, Fragments, put_together
 from labeler.rules.grammar import Grammar, Phrasebook
+from labeler.rules.headings import COLON
 from labeler.rules.kinds import (
     ARTIFACT,
     DOUBT,
@@ -107,7 +108,9 @@ class BulkReader:
 def _tells_of_findings(kinds: int, reduced: str) -> bool:
     if not kinds & FINDINGS:
         return False
-    return bool(kinds & _TELLING_OF_FINDINGS or (kinds & FINDING and BETWEEN_VERBS.search(reduced)))
+    if kinds & _TELLING_OF_FINDINGS or COLON in reduced:
+        return True
+    return bool(kinds & FINDING and BETWEEN_VERBS.search(reduced))
 
 
 class _Parts(dict[str, Part]):

@@ -16,6 +16,7 @@ from labeler.rules.aggregate import Aggregator, Effect
 from labeler.rules.decide import ABNORMALITY, NORMAL_FILM, STRENGTH, WEAKEST
 from labeler.rules.fragments import NEGATIONS, Fragment
 from labeler.rules.grammar import Grammar, Item
+from labeler.rules.headings import COLON
 from labeler.rules.kinds import (
     ABSENT,
     AFFIRM,
@@ -144,7 +145,7 @@ def _is_turn(turn: Item, items: Iterable[Item], cues: Iterable[Item]) -> bool:
 
 def denial(kinds: int, reduced: str, parts: Sequence[Part], grammar: Grammar, aggregator: Aggregator) -> Effect | None:
     """What a sentence with these kinds, this reduced form and these parts amounts to; None: read it in full."""
-    if kinds & _MORE or not kinds & NEG_PRECEDING:
+    if kinds & _MORE or not kinds & NEG_PRECEDING or COLON in reduced:
         return None
     effect = begin = 0
     first_end = -1

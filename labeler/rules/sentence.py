@@ -11,6 +11,7 @@ from bisect import bisect_right
 
 from labeler.rules.fragments import NEGATIONS, Contents, Fragments, claim, kinds_of
 from labeler.rules.grammar import Grammar, Item
+from labeler.rules.headings import COLON, without_heading
 from labeler.rules.kinds import (
     ABNORMAL,
     ABSENT,
@@ -107,6 +108,8 @@ def read_contents(grammar: Grammar, reduced: str, words: str, contents: Contents
     if kinds & FINDING and BETWEEN_VERBS.search(words) and any(_across(words, item) for item in items):
         items = claim([item for item in grammar.phrasebook.match(words) if not _across(words, item)])
         kinds = kinds_of(items + negation)
+    if kinds & FINDINGS and COLON in words:
+        items = without_heading(words, items)
     if not kinds & JUDGED:
         return Sentence(words, items, kinds, [0])
     starts = [0]
