@@ -1,4 +1,4 @@
-"""Lines of a template: "Pleural effusion: possible small left effusion" says of the effusion what stands behind the colon.
+"""Lines of a template: "Pleural effusion: possible small effusion" says of it what stands behind the colon.
 
 The name before the colon is no statement of its own where the answer names the same finding again.
 """
