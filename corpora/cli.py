@@ -208,6 +208,11 @@ def run(argv: list[str]) -> int:
         return error.exit_code
     except KeyboardInterrupt:
         return 130
+    except ModuleNotFoundError as error:
+        if debug:
+            raise
+        _say(*_missing(error).lines())
+        return 2
     except Exception as error:
         if debug:
             raise
@@ -237,6 +242,20 @@ def _take_debug(argv: list[str]) -> tuple[bool, list[str]]:
 def _say(*lines: str) -> None:
     for line in lines:
         typer.echo(line, err=True)
+
+
+# module -> the extra that brings it
+_EXTRAS: Final = {
+    "PIL": "corpus", "imagehash": "corpus", "matplotlib": "corpus", "pydicom": "corpus", "scipy": "corpus",
+}  # fmt: skip
+
+
+def _missing(error: ModuleNotFoundError) -> RadloopError:
+    module = (error.name or "").partition(".")[0]
+    if module not in _EXTRAS:
+        return _internal(error)
+    hint = f"pip install 'radloop[{_EXTRAS[module]}]'"
+    return RadloopError("extra.missing", f"this needs {module}, which is not installed", hint=hint)
 
 
 def _internal(error: Exception) -> RadloopError:
