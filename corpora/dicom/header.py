@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, BinaryIO, Final
 
 import pydicom
 from pydicom.dataset import FileDataset
@@ -25,6 +25,7 @@ from corpora.types import ImageRef
 Dataset = pydicom.Dataset
 
 _PREAMBLE: Final = 128
+_PIXELS: Final = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
 # a data set without preamble begins with group 0002 or 0008, little or big endian
 _BARE: Final = (b"\x02\x00", b"\x08\x00", b"\x00\x02", b"\x00\x08")
 _AGE: Final = re.compile(r"\s*(\d{1,3})\s*([DWMY]?)\s*", re.IGNORECASE)
@@ -72,6 +73,8 @@ def _read(path: Path, *, stop_before_pixels: bool) -> FileDataset:
                 raise _not_dicom(path)
             with quiet():
                 dataset = pydicom.dcmread(file, stop_before_pixels=stop_before_pixels, force=not marked)
+            # it stops in front of the pixels, and at the end of the file where there are none
+            dataset.holds_pixels = any(tag in dataset for tag in _PIXELS) or _goes_on(file)
     except DataError:
         raise
     except FileNotFoundError as error:
@@ -91,6 +94,15 @@ def _read(path: Path, *, stop_before_pixels: bool) -> FileDataset:
     if not dataset:
         raise DataError("image.truncated", "the DICOM file ends before its header does", where=str(path))
     return dataset
+
+
+def _goes_on(file: BinaryIO) -> bool:
+    return not file.closed and bool(file.read(1))
+
+
+def has_pixels(dataset: Dataset) -> bool:
+    """Whether there are pixels in the file that a header was read from."""
+    return bool(getattr(dataset, "holds_pixels", False))
 
 
 def _not_dicom(path: Path) -> DataError:

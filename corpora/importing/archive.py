@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import tarfile
 import zipfile
 import zlib
@@ -14,7 +15,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO, Final
 
 from corpora.errors import DataError
-from corpora.importing.index import Fault
+from corpora.importing.index import Fault, printable
 from corpora.importing.walk import may_be_film, may_be_table
 from corpora.readers.members import _entries, _open_tar, _open_zip
 from corpora.runs import atomic_writer, writing
@@ -67,13 +68,14 @@ def extract(source: str, folder: Path) -> Extracted:
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
     for number, member in enumerate(_members(source), 1):
-        if not (may_be_film(member.name) or may_be_table(member.name)):
+        name = member.name.replace("\\", "/")
+        if not (may_be_film(name) or may_be_table(name)):
             done.passed_over += 1
             continue
         fault, size = _take(source, number, member, folder, seen, left)
         left -= size
         if left < 0:
-            raise _bomb(source)
+            raise _bomb(source, folder)
         if fault is None:
             done.written += 1
         else:
@@ -101,11 +103,11 @@ def _take(
     if member.stream is None:
         return fault("data.unreadable", "damaged, encrypted or packed in an unknown way"), 0
     try:
-        return None, _write(source, member.stream, target, left)
+        return None, _write(member.stream, target, left)
     except _Unreadable:
         return fault("data.unreadable", "damaged, encrypted or packed in an unknown way"), 0
-    except _TooLarge:
-        return fault("archive.too_large", f"the member is larger than {LARGEST >> 30} GiB"), LARGEST
+    except _TooLarge as error:
+        return fault("archive.too_large", f"the member is larger than {LARGEST >> 30} GiB"), error.args[0]
 
 
 class _Unreadable(Exception):
@@ -116,7 +118,8 @@ class _TooLarge(Exception):
     pass
 
 
-def _write(source: str, stream: IO[bytes], target: Path, left: int) -> int:
+def _write(stream: IO[bytes], target: Path, left: int) -> int:
+    """Write a member; its size, or the first one beyond ``left``, at which nothing is written."""
     size = 0
     with writing(target):
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -124,10 +127,8 @@ def _write(source: str, stream: IO[bytes], target: Path, left: int) -> int:
         while block := _read(stream):
             size += len(block)
             # what a header says of a member's size may be a lie
-            if size > left:
-                raise _bomb(source)
-            if size > LARGEST:
-                raise _TooLarge
+            if size > min(left, LARGEST):
+                raise _TooLarge(size)
             file.write(block)
     return size
 
@@ -139,7 +140,8 @@ def _read(stream: IO[bytes]) -> bytes:
         raise _Unreadable from error
 
 
-def _bomb(source: str) -> DataError:
+def _bomb(source: str, folder: Path) -> DataError:
+    shutil.rmtree(folder, ignore_errors=True)
     return DataError(
         "archive.bomb", f"unpacked it is more than {MOST_TIMES} times its size: films do not shrink so much",
         where=source, hint="if it is sound, unpack it and name the folder",
@@ -196,8 +198,3 @@ def _is_encodable(text: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
-
-
-def printable(name: str) -> str:
-    """A name without what a terminal or a table cannot hold."""
-    return name.encode("utf-8", "backslashreplace").decode()[:500].replace("\0", "\\0")

@@ -159,6 +159,7 @@ def lines_of(summary: ImportSummary) -> list[str]:
         "films that no row of a table describes": counts["images_without_row"],
         "rows of tables whose film is not there": counts["rows_without_image"],
         "films that are there twice, of which one was kept": counts["same_images"],
+        "films with the UID of another film and other content, of which one was kept": counts["same_uids"],
         "reports that are there twice, of which one was kept": counts["same_reports"],
         "further reports of a study, of which the first was kept": counts["later_reports"],
         "films of another patient than the rest of their study, set aside": counts["images_of_two_patients"],
@@ -166,6 +167,6 @@ def lines_of(summary: ImportSummary) -> list[str]:
         "files and records rejected": counts["rejected"],
     }
     lines += [f"{number:,} {what}" for what, number in notes.items() if number]
-    if counts["rejected"] or counts["same_images"] or counts["same_reports"]:
+    if any(counts[name] for name in ("rejected", "same_images", "same_uids", "same_reports")):
         lines.append(f"the reasons are in {summary.out / 'failures.jsonl'}")
     return lines

@@ -7,8 +7,11 @@ equal files are found and a file that is cut off shows.
 from __future__ import annotations
 
 import json
+import logging
 import os
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from hashlib import blake2b
@@ -61,9 +64,7 @@ def look(item: Item, hashes: bool = False) -> Look:
     number, path = item
     refuse = partial(Look, number, "reject")
     try:
-        with warnings.catch_warnings():
-            # what pydicom and Pillow warn of is either read all the same, or raises further on
-            warnings.simplefilter("ignore")
+        with _quiet():
             return _look(number, path, hashes)
     except RadloopError as error:
         return refuse(error.code, error.message)
@@ -73,6 +74,20 @@ def look(item: Item, hashes: bool = False) -> Look:
         return refuse("image.too_large", "there is not enough memory to read the header")
     except Exception as error:  # hostile files make parsers raise anything, and the import goes on
         return refuse("image.broken", f"the header does not make sense ({type(error).__name__})")
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """What pydicom and Pillow warn of is either read all the same, or raises further on."""
+    log = logging.getLogger("pydicom")
+    before = log.level
+    log.setLevel(logging.CRITICAL)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        log.setLevel(before)
 
 
 def killed(item: Item) -> Look:
@@ -106,7 +121,7 @@ def _tail(file: Any, head: bytes, size: int) -> bytes:
 
 
 def _picture(number: int, path: str, head: bytes, tail: bytes, size: int) -> Look:
-    from PIL import Image, UnidentifiedImageError
+    from PIL import Image
 
     kind = "PNG" if head.startswith(_PNG) else "JPEG"
     if _ENDS[kind] not in tail:
@@ -119,7 +134,10 @@ def _picture(number: int, path: str, head: bytes, tail: bytes, size: int) -> Loo
             )
     except Image.DecompressionBombError:
         return Look(number, "reject", "image.too_large", "the header claims more pixels than a film has")
-    except (UnidentifiedImageError, SyntaxError):
+    except (OSError, SyntaxError) as error:
+        # without a number it is not the system that refused
+        if isinstance(error, OSError) and error.errno is not None:
+            raise
         return Look(number, "reject", "image.broken", f"the {kind} has no header that can be read")
     if rows * columns > MOST_PIXELS:
         return Look(number, "reject", "image.too_large", "the header claims more pixels than a film has")
@@ -182,4 +200,6 @@ def _json(value: Any) -> str:
 
 
 def _has_pixels(dataset: Dataset) -> bool:
-    return bool(dataset.get("Rows")) and bool(dataset.get("Columns"))
+    from corpora.dicom.header import has_pixels
+
+    return bool(dataset.get("Rows")) and bool(dataset.get("Columns")) and has_pixels(dataset)

@@ -44,7 +44,9 @@ CREATE TABLE IF NOT EXISTS rejects (
 );
 """
 #: Stages by the order in which their rejects are listed.
-STAGES: Final = {"archive": 0, "reports": 1, "tables": 2, "walk": 3, "films": 4, "join": 5, "emit": 6}
+STAGES: Final = {
+    "archive": 0, "reports": 1, "tables": 2, "walk": 3, "films": 4, "repeats": 5, "twins": 6, "emit": 7,
+}  # fmt: skip
 _NAME: Final = "index.sqlite"
 
 
@@ -63,6 +65,11 @@ class Fault:
     member: str | None = None
     study_id: str | None = None
     kind: str = "broken"
+
+
+def printable(text: str) -> str:
+    """A name or message without what a table cannot hold."""
+    return text.encode("utf-8", "backslashreplace").decode().replace("\0", "\\0")
 
 
 class Index:
@@ -86,7 +93,17 @@ class Index:
         self.db.executemany(
             "INSERT INTO rejects VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
-                (number, one.at, one.code, one.message, one.file, one.place, one.member, one.study_id, one.kind)
+                (
+                    number,
+                    one.at,
+                    one.code,
+                    printable(one.message),
+                    printable(one.file),
+                    one.place,
+                    one.member and printable(one.member),
+                    one.study_id and printable(one.study_id),
+                    one.kind,
+                )
                 for one in faults
             ),
         )

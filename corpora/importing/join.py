@@ -200,7 +200,7 @@ def _twins(index: Index, roots: dict[int, Path]) -> None:
     """Set aside a film that is there already: the same SOP Instance UID, or the same bytes. One that a table describes
     is kept rather than one that none does, else the first."""
     order = "described DESC, id"
-    for column, what in (("instance", "SOP Instance UID"), ("print", "content")):
+    for column in ("instance", "print"):
         groups = index.db.execute(
             f"SELECT {column} FROM files WHERE {_USED} AND {column} IS NOT NULL GROUP BY {column} HAVING count(*) > 1"
         ).fetchall()
@@ -208,22 +208,22 @@ def _twins(index: Index, roots: dict[int, Path]) -> None:
             same = index.db.execute(
                 f"SELECT id, source, path, study FROM files WHERE {column} = ? AND {_USED} ORDER BY {order}", (value,)
             ).fetchall()
-            _set_aside(index, same, what, roots, compare=column == "print")
+            _set_aside(index, same, roots, by_uid=column == "instance")
 
 
-def _set_aside(
-    index: Index, same: list[tuple[int, int, str, str]], what: str, roots: dict[int, Path], *, compare: bool
-) -> None:
+def _set_aside(index: Index, same: list[tuple[int, int, str, str]], roots: dict[int, Path], *, by_uid: bool) -> None:
     kept: list[Path] = []
     for number, source, path, study in same:
         place = _place(roots, source, path)
-        first = next((one for one in kept if not compare or _is_same(one, place)), None)
-        if first is None:
+        first = next((one for one in kept if _is_same(one, place)), None)
+        if first is None and not (by_uid and kept):
             kept.append(place)
             continue
+        code, message = "import.same_image", f"the same film as {(first or kept[0]).name}, which was kept"
+        if first is None:
+            code, message = "import.same_uid", f"{kept[0].name}, which was kept, has its UID and other content"
         index.db.execute("UPDATE files SET state = 'twin' WHERE id = ?", (number,))
-        message = f"the same {what} as {first.name}, which was kept"
-        index.reject("join", [Fault(number, "import.same_image", message, str(place), study_id=study, kind="repeat")])
+        index.reject("twins", [Fault(number, code, message, str(place), study_id=study, kind="repeat")])
 
 
 def _is_same(one: Path, other: Path) -> bool:
@@ -251,7 +251,7 @@ def _one_report_each(index: Index, plan: Sequence[Source], roots: dict[int, Path
         message = f"the study has {'this very' if same else 'another'} report already, which was kept"
         kind = "repeat" if same else "broken"
         where = plan[source].path if file is None else _file_of(index, roots, source, file)
-        index.reject("join", [Fault(number, "data.duplicate", message, where, place, member, study, kind)])
+        index.reject("repeats", [Fault(number, "data.duplicate", message, where, place, member, study, kind)])
 
 
 def _file_of(index: Index, roots: dict[int, Path], source: int, file: int) -> str:

@@ -253,6 +253,7 @@ def _counts(index: Index, plan: Sequence[Source], tally: Tally, failures: Counte
     counts = {name: tally.counts[name] for name in names}
     counts["rejected"] = failures["broken"]
     counts["same_images"] = failures["import.same_image"]
+    counts["same_uids"] = failures["import.same_uid"]
     counts["same_reports"] = index.count("count(*) FROM reports WHERE fate = 'repeat'")
     counts["later_reports"] = index.count("count(*) FROM reports WHERE fate = 'later'")
     counts["images_of_two_patients"] = failures["import.two_patients"]

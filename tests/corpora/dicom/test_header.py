@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydicom.dataset import Dataset
 
-from corpora.dicom import describe, read_header, study_facts
+from corpora.dicom import describe, has_pixels, read_header, study_facts
 from corpora.dicom.views import view_of
 from corpora.errors import DataError
 
@@ -134,6 +134,15 @@ def test_a_header_that_is_cut_off(written, size):
     except DataError as error:
         code = error.code
     assert code in {"", "dicom.not_dicom", "image.truncated", "image.broken"}
+
+
+def test_a_header_knows_whether_there_are_pixels(written, tmp_path):
+    path = written(FILM)
+    assert has_pixels(read_header(path))
+    dataset = pydicom.dcmread(path)
+    del dataset.PixelData
+    dataset.save_as(tmp_path / "bare.dcm")
+    assert not has_pixels(read_header(tmp_path / "bare.dcm"))
 
 
 def test_a_data_set_without_preamble(written, tmp_path):
