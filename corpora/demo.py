@@ -1,4 +1,4 @@
-"""The ground floor's part of ``radloop demo``: phantom studies, checked against a specification, split and described."""
+"""The ground floor's part of ``radloop demo``: phantom studies, checked, split and described."""
 
 from __future__ import annotations
 

@@ -17,6 +17,7 @@ from typing import Any, Final
 from pydantic import BaseModel, ConfigDict, Field
 
 from corpora.errors import DataError, RegistryError, RunError
+from corpora.pool import usable_cores
 from corpora.readers import ReadOptions, Record, detect, open_source
 from corpora.runs import (
     OutputTarget,
@@ -36,7 +37,7 @@ from labeler.chunks import Task, chunks, count_name
 from labeler.journal import Journal, Progress, part_path, refuse_if_busy
 from labeler.schemas import load_schema
 from labeler.table import header, layout_of, write_parquet
-from labeler.workers import labeled, usable_cores
+from labeler.workers import labeled
 
 _PACKAGES: Final = ("spacy", "negspacy")
 _STDIN: Final = "-"
@@ -78,11 +79,6 @@ class RunSummary:
     seconds: float
     resumed_at: int = 0
     untouched: bool = False
-
-    @property
-    def rejected_share(self) -> float:
-        """Rejected records over all records."""
-        return self.rejected / max(1, self.reports + self.rejected)
 
 
 Watch = Callable[[int], None]

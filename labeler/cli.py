@@ -8,14 +8,13 @@ radloop label score labels.csv gold.jsonl
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from corpora.errors import ConfigError
+from corpora.allowance import allowance
 
 if TYPE_CHECKING:
     from labeler.batch import RunSummary
@@ -67,7 +66,7 @@ def run_cli(
     from labeler.batch import LabelRun, label_batch
     from labeler.progress import watching
 
-    allowed = _allowance(max_failures)
+    allowed = allowance(max_failures)
     run = LabelRun(
         labeler=labeler, label_schema=schema, sections=sections, evidence=evidence is not None, format=format_,
         encoding=encoding, id_column=id_column, text_column=text_column, findings_column=findings_column,
@@ -82,7 +81,7 @@ def run_cli(
             typer.echo("interrupted; the same command with --resume goes on from here", err=True)
             raise
     _say(summary)
-    if allowed(summary):
+    if allowed(summary.rejected, summary.reports + summary.rejected):
         return
     typer.echo(f"more records were rejected than --max-failures {max_failures} allows", err=True)
     raise typer.Exit(1)
@@ -162,22 +161,6 @@ def _report_text(text: str) -> str:
         return path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
         raise DataError("data.encoding", "not UTF-8 text", where=f"{path}, byte {error.start}") from error
-
-
-def _allowance(spelled: str) -> Callable[[RunSummary], bool]:
-    """``--max-failures``, a number of records or a share of them, as a test of a summary."""
-    number, is_share = spelled.removesuffix("%"), spelled.endswith("%")
-    try:
-        limit = float(number) / 100 if is_share else int(number)
-    except ValueError:
-        limit = -1
-    # NaN is not at least 0 either
-    if not limit >= 0 or (is_share and limit > 1):
-        raise ConfigError(
-            "config.value", f"{spelled!r} is neither a number of records nor a share of them", where="--max-failures",
-            hint="such as 100 or 1%",
-        )  # fmt: skip
-    return lambda summary: (summary.rejected_share if is_share else summary.rejected) <= limit
 
 
 def _say(summary: RunSummary) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import os
 import signal
 import threading
 from collections import deque
@@ -12,10 +11,11 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from functools import partial
-from multiprocessing import get_context, parent_process
+from multiprocessing import get_context
 from typing import Final
 
 from corpora.errors import RadloopError, RunError
+from corpora.pool import end_with_parent
 from labeler.base import Labeler, load
 from labeler.chunks import Chunk, Labeled, Packed, Task, label_chunk, packed, unpacked
 
@@ -25,13 +25,6 @@ _WORTH_CHARACTERS: Final = 10_000_000
 
 # a chunk, or at the end what kept the next one from coming: it is raised when the chunks before it are labeled
 Item = Chunk | RadloopError
-
-
-def usable_cores() -> int:
-    """How many cores this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def labeled(chunks: Iterator[Chunk], labeler: Labeler, task: Task, workers: int) -> Iterator[Labeled]:
@@ -167,17 +160,9 @@ _label: Callable[[Chunk], Labeled]
 
 def _start_worker(task: Task) -> None:
     global _label
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    end_with_parent()
     _label = partial(label_chunk, load(task.labeler, task.schema), task)
     _freeze()
-
-
-def _end_with_parent() -> None:
-    # a worker whose parent was killed would wait for work for ever
-    parent = parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
 
 
 def _label_in_worker(chunk: Packed) -> Labeled:

@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 from corpora.errors import ConfigError, DataError, RadloopError, RunError
 from corpora.images.files import read_any
 from corpora.images.fit import Transform, fit
-from corpora.importing.pool import ordered, usable_cores
+from corpora.pool import ordered, usable_cores
 from corpora.runs import atomic_writer, write_manifest, writing
 
 Array = NDArray[np.uint8] | NDArray[np.uint16]

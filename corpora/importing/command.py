@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from corpora.allowance import allowance
+
 if TYPE_CHECKING:
     from corpora.importing.run import ImportSummary
 
@@ -116,27 +118,9 @@ def import_cli(
         typer.echo(json.dumps(summary.counts, indent=2))
     for line in lines_of(summary):
         typer.echo(line, err=True)
-    if not allowed(summary):
+    if not allowed(summary.counts["rejected"], summary.looked_at):
         typer.echo(f"more was rejected than --max-failures {max_failures} allows", err=True)
         raise typer.Exit(1)
-
-
-def allowance(spelled: str) -> Callable[[ImportSummary], bool]:
-    """``--max-failures``, a number or a share, as a test of a summary. Raises ``ConfigError`` (``config.value``)."""
-    from corpora.errors import ConfigError
-
-    number, is_share = spelled.removesuffix("%"), spelled.endswith("%")
-    try:
-        limit = float(number) / 100 if is_share else int(number)
-    except ValueError:
-        limit = -1
-    # NaN is not at least 0 either
-    if not limit >= 0 or (is_share and limit > 1):
-        raise ConfigError(
-            "config.value", f"{spelled!r} is neither a number nor a share", where="--max-failures",
-            hint="such as 100 or 1%",
-        )  # fmt: skip
-    return lambda summary: (summary.rejected_share if is_share else summary.counts["rejected"]) <= limit
 
 
 def lines_of(summary: ImportSummary) -> list[str]:

@@ -246,7 +246,7 @@ def safe_name(text: str) -> str:
     """A study's id as the name of one folder; one that had to be changed ends in a hash, so that no two become one.
 
     >>> safe_name("CXR1"), safe_name("p1/s1"), safe_name("..")
-    ('CXR1', 'p1_s1-0f7bd87d', '_-9d2ad2f4')
+    ('CXR1', 'p1_s1-92740aab', '_-e6fc5bb9')
     """
     safe = _SAFE.sub("_", text).strip(".")[:80] or "_"
     return safe if safe == text else f"{safe}-{blake2b(text.encode(), digest_size=4).hexdigest()}"

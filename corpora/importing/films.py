@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from corpora.errors import RadloopError
+from corpora.importing.cutoff import is_cut_off
 from corpora.importing.names import FILM_SUFFIXES
 from corpora.importing.structured import is_report, rank_of, read_report
 from corpora.types import ImageRef, Provenance, Reject
@@ -105,7 +106,7 @@ def _look(number: int, path: str, hashes: bool) -> Look:
             tail = _tail(file, head, size)
             found = _picture(number, path, head, tail, size)
         elif head[_DICOM_AT : _DICOM_AT + 4] == b"DICM" or path.lower().endswith(FILM_SUFFIXES[:3]):
-            found = _dicom(number, path, size)
+            found = _dicom(number, path)
         elif path.lower().endswith(FILM_SUFFIXES[3:-1]):
             return Look(number, "reject", "image.broken", "the file is neither PNG nor JPEG, whatever its name says")
         else:
@@ -145,7 +146,7 @@ def _picture(number: int, path: str, head: bytes, tail: bytes, size: int) -> Loo
     return Look(number, "film", print=digest, facts=_json({"image": _known(image), "study": {}}))
 
 
-def _dicom(number: int, path: str, size: int) -> Look:
+def _dicom(number: int, path: str) -> Look:
     from corpora.dicom.header import describe, read_header, study_facts
 
     dataset = read_header(Path(path))
@@ -155,6 +156,8 @@ def _dicom(number: int, path: str, size: int) -> Look:
         found = _report(number, dataset, study)
     elif not _has_pixels(dataset):
         return Look(number, "reject", "dicom.no_pixels", "the object holds no pixels and no report")
+    elif is_cut_off(Path(path)):
+        return Look(number, "reject", "image.truncated", "the DICOM file ends before its pixels do")
     else:
         image = describe(dataset, Path(path))
         found = Look(number, "film", facts=_json({"image": _known(image), "study": study}))

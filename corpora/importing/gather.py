@@ -18,8 +18,8 @@ from corpora.importing.films import Item, Look, killed, look
 from corpora.importing.index import Fault, Index
 from corpora.importing.names import places_of, tails_of
 from corpora.importing.plan import ImportRun, Source
-from corpora.importing.pool import ordered
 from corpora.importing.walk import Found, may_be_film, walk
+from corpora.pool import ordered
 from corpora.readers import open_source
 from corpora.readers.options import Record
 from corpora.store import image_file, read_studies

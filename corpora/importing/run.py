@@ -28,8 +28,8 @@ from corpora.importing.gather import (
 from corpora.importing.index import Fault, Index, open_index
 from corpora.importing.join import Joined, join
 from corpora.importing.plan import ImportRun, Source, make_plan, mapping_table, tables_below
-from corpora.importing.pool import usable_cores
 from corpora.importing.tables import add_table
+from corpora.pool import usable_cores
 from corpora.readers.files import STDIN
 from corpora.runs import atomic_writer, hash_input, package_versions, write_manifest, writing
 from corpora.store import SHARDS, StudyWriter
@@ -56,10 +56,9 @@ class ImportSummary:
     untouched: bool = False
 
     @property
-    def rejected_share(self) -> float:
-        """Rejected files and records over all."""
-        used = self.counts["images"] + self.counts["reports"]
-        return self.counts["rejected"] / max(1, used + self.counts["rejected"])
+    def looked_at(self) -> int:
+        """Files and records, the rejected ones too."""
+        return self.counts["images"] + self.counts["reports"] + self.counts["rejected"]
 
 
 def run_import(

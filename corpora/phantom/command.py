@@ -54,17 +54,10 @@ def phantom(
         done += studies
         say(done)
 
+    from corpora.pool import usable_cores
+
     run_tasks(plan.tasks, workers or usable_cores(), more)
     return finish(plan, settings, command, time.perf_counter() - start)
-
-
-def usable_cores() -> int:
-    """How many cores this process may use."""
-    import os
-
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 #: Range of the films' height: less shows nothing, more than detectors have fills the disk.

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
-import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
 from functools import cache
-from multiprocessing import get_context, parent_process
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, Final
 from unicodedata import normalize
@@ -26,6 +24,7 @@ from corpora.phantom.model import ChestModel, PeopleModel
 from corpora.phantom.patients import Cohort, Visit
 from corpora.phantom.reports import Reporter, Written
 from corpora.phantom.settings import Settings, grammar_of
+from corpora.pool import end_with_parent
 from corpora.runs import atomic_writer, writing
 from corpora.sections import split_sections
 from corpora.store import to_row
@@ -190,7 +189,7 @@ def run_tasks(tasks: list[Task], workers: int, watch: Callable[[int], None]) -> 
             watch(task.stop - task.start)
         return
     # spawned, not forked: the same on every system, and safe beside threads
-    pool = ProcessPoolExecutor(min(workers, len(tasks)), get_context("spawn"), _start_worker)
+    pool = ProcessPoolExecutor(min(workers, len(tasks)), get_context("spawn"), end_with_parent)
     try:
         _by_pool(pool, tasks, 2 * workers, watch)
     except BrokenProcessPool as error:
@@ -215,15 +214,3 @@ def _by_pool(pool: ProcessPoolExecutor, tasks: list[Task], ahead: int, watch: Ca
             task = waiting.pop(future)
             future.result()
             watch(task.stop - task.start)
-
-
-def _start_worker() -> None:
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-
-
-def _end_with_parent() -> None:
-    # a worker whose parent was killed would wait for work for ever
-    parent = parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)

@@ -61,7 +61,7 @@ def test_16_bits_are_kept(films, tmp_path):
 
 
 def test_workers_change_nothing(films, tmp_path, monkeypatch):
-    monkeypatch.setattr("corpora.importing.pool._WORTH", 1)
+    monkeypatch.setattr("corpora.pool._WORTH", 1)
     monkeypatch.setattr(module, "_SHARD_BYTES", 32 * 32 * 16)
     for workers in (1, 2):
         build_cache(films, tmp_path / f"cache{workers}", 32, workers=workers)

@@ -13,9 +13,9 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
+from corpora.allowance import allowance
 from corpora.errors import DataError, RadloopError, RunError
 from corpora.importing import archive, import_cli, import_corpus
-from corpora.importing.command import allowance
 
 
 def failed(*given, **options) -> RadloopError:

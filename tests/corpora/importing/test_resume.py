@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from corpora.errors import RunError
 from corpora.importing import gather, import_corpus
-from corpora.importing.pool import ordered
+from corpora.pool import ordered
 from corpora.store import read_studies
 
 PROGRAM = "import sys; from corpora.importing import import_corpus; import_corpus(sys.argv[2:], sys.argv[1], workers=2)"

@@ -138,11 +138,15 @@ def _start() -> None:
 
     # the parent gets Ctrl-C and ends the workers
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    end_with_parent()
 
 
-def _end_with_parent() -> None:
-    # a worker whose parent was killed would wait for work for ever
+def end_with_parent() -> None:
+    """In a worker process: end when the parent does. One whose parent was killed would wait for work for ever."""
+    threading.Thread(target=_wait_for_parent, daemon=True).start()
+
+
+def _wait_for_parent() -> None:
     parent = parent_process()
     if parent is not None:
         parent.join()
