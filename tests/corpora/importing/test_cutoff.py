@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-from pydicom import dcmread
+from pydicom import dcmread, dcmwrite
 from pydicom.encaps import encapsulate
 from pydicom.uid import (
     DeflatedExplicitVRLittleEndian,
@@ -31,7 +31,8 @@ def film(tmp_path, dicom):
         if syntax.is_compressed and syntax != DeflatedExplicitVRLittleEndian:
             data.PixelData = encapsulate([bytes(range(200)), bytes(101)])
             data["PixelData"].VR, data["PixelData"].is_undefined_length = "OB", True
-        data.save_as(path, implicit_vr=syntax.is_implicit_VR, little_endian=syntax.is_little_endian)
+        data.decode()
+        dcmwrite(path, data, implicit_vr=syntax.is_implicit_VR, little_endian=syntax.is_little_endian)
         return path
 
     return write
