@@ -243,7 +243,25 @@ def _write(to: Gathering, plan: Sequence[Source], roots: dict[int, Path]) -> tup
         to.index.forget("emit")
         to.index.reject("emit", faults)
     failures = write_failures(to.index, to.out / "failures.jsonl")
+    for source in plan:
+        if source.kind == "corpus":
+            _carry_aggregates(to.index, source, tally)
     return _counts(to.index, plan, tally, failures), tally.aggregates()
+
+
+def _carry_aggregates(index: Index, source: Source, tally: Tally) -> None:
+    """Add what a corpus counted before its studies lost it: dates, ages and sexes go when it is de-identified."""
+    try:
+        given = json.loads((source.root / "manifest.json").read_bytes()).get("aggregates") or {}
+    except (ValueError, AttributeError, OSError):
+        return
+    for name, field in (("years", "year"), ("ages", "age"), ("sexes", "sex")):
+        known = index.count(
+            f"count(*) FROM reports WHERE source = ? AND json_extract(meta, '$.{field}') IS NOT NULL", source.number
+        )
+        if not known and isinstance(given.get(name), dict):
+            whole = {str(value): number for value, number in given[name].items() if isinstance(number, int)}
+            getattr(tally, name).update(whole)
 
 
 def _counts(index: Index, plan: Sequence[Source], tally: Tally, failures: Counter[str]) -> dict[str, int]:

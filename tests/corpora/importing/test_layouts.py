@@ -248,6 +248,18 @@ def test_a_corpus_is_a_source(tmp_path, png, written, by_id):
     assert Path(second.images[0].path) == tmp_path / "one" / first.images[0].path
 
 
+def test_what_a_corpus_counted_before_its_studies_lost_it_is_carried_on(tmp_path, png, by_id):
+    png(tmp_path / "f" / "S1.png", 1)
+    import_corpus(tmp_path / "f", tmp_path / "one")
+    manifest = json.loads((tmp_path / "one" / "manifest.json").read_text())
+    manifest["aggregates"] |= {"years": {"2019": 3}, "ages": {"40-49": 3}, "sexes": {"F": 2, "M": 1}}
+    (tmp_path / "one" / "manifest.json").write_text(json.dumps(manifest))
+    import_corpus(tmp_path / "one", tmp_path / "two")
+    carried = json.loads((tmp_path / "two" / "manifest.json").read_text())["aggregates"]
+    assert (carried["years"], carried["ages"], carried["sexes"]) == ({"2019": 3}, {"40-49": 3}, {"F": 2, "M": 1})
+    assert "year" not in by_id(tmp_path / "two")["S1"].meta
+
+
 @pytest.mark.parametrize("kind", ["zip", "tgz"])
 def test_an_archive_of_films_is_unpacked_into_the_corpus(tmp_path, png, dicom, written, by_id, kind):
     import tarfile
