@@ -65,7 +65,7 @@ def _summary(kind: str, name: str) -> str:
 app: Final = typer.Typer(
     cls=_Umbrella,
     name="radloop",
-    help="Assemble corpora of chest films and reports, label the reports with evidence, measure how good the labels are.",
+    help="Corpora of chest films and reports; labels for the reports, with evidence; how good the labels are.",
     add_completion=False,
     no_args_is_help=True,
     rich_markup_mode=None,
