@@ -172,13 +172,22 @@ def demo_cli(
 def demo(out: Path) -> list[Path]:
     """Run every registered step, ``run(folder) -> path of its HTML summary``, in order of name; returns the paths.
 
-    Raises ``RunError`` if ``out`` cannot be written.
+    A step for which an extra is not installed is left out, and said. Raises ``RunError`` if ``out`` cannot be written.
     """
     from corpora.runs import writing
 
     with writing(out):
         out.mkdir(parents=True, exist_ok=True)
-    return [registry.load("demos", step)(out) for step in registry.names("demos")]
+    pages = []
+    for step in registry.names("demos"):
+        try:
+            pages.append(registry.load("demos", step)(out))
+        except ModuleNotFoundError as error:
+            missing = _missing(error)
+            if missing.code != "extra.missing":
+                raise
+            _say(f"left out: {step}; {missing.message} ({missing.hint})")
+    return pages
 
 
 def _echo_json(value: object) -> None:

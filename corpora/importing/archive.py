@@ -17,7 +17,7 @@ from typing import IO, Final
 from corpora.errors import DataError
 from corpora.importing.index import Fault, printable
 from corpora.importing.walk import may_be_film, may_be_table
-from corpora.readers.members import _entries, _open_tar, _open_zip
+from corpora.readers.members import open_tar, open_zip, tar_entries
 from corpora.runs import atomic_writer, writing
 
 #: The largest member that is taken out, and what an archive may grow to: this many times its size, or this at least.
@@ -153,7 +153,7 @@ def _members(source: str) -> Iterator[_Member]:
 
 
 def _in_zip(source: str) -> Iterator[_Member]:
-    with _open_zip(source) as archive:
+    with open_zip(source) as archive:
         for info in archive.infolist():
             if info.is_dir() or _is_link(info):
                 continue
@@ -172,8 +172,8 @@ def _is_link(info: zipfile.ZipInfo) -> bool:
 
 
 def _in_tar(source: str) -> Iterator[_Member]:
-    with _open_tar(source) as archive:
-        for info in _entries(archive):
+    with open_tar(source) as archive:
+        for info in tar_entries(archive):
             yield _Member(info.name, info.size, archive.extractfile(info))
 
 

@@ -40,11 +40,11 @@ def names(source: str) -> Iterator[str]:
     if Path(source).is_dir():
         yield from _walk(Path(source), "")
     elif source.lower().endswith(".zip"):
-        with _open_zip(source) as archive:
+        with open_zip(source) as archive:
             yield from (info.filename for info in archive.infolist())
     else:
-        with _open_tar(source) as archive:
-            yield from (info.name for info in _entries(archive))
+        with open_tar(source) as archive:
+            yield from (info.name for info in tar_entries(archive))
 
 
 def members(source: str, wanted: re.Pattern[str]) -> Iterator[Member | Reject]:
@@ -135,7 +135,8 @@ class _UpToDamage:
 
 
 @contextmanager
-def _open_tar(source: str) -> Iterator[tarfile.TarFile]:
+def open_tar(source: str) -> Iterator[tarfile.TarFile]:
+    """A tar archive, compressed or not, as a stream. Raises ``DataError`` (``data.truncated``) where it breaks off."""
     with open_bytes(source) as stream:
         tolerant = _UpToDamage(stream)
         try:
@@ -153,7 +154,8 @@ def _is_cut(source: str) -> bool:
     return source.lower().endswith(".tar") and Path(source).stat().st_size % _BLOCK != 0
 
 
-def _entries(archive: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
+def tar_entries(archive: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
+    """The files in it, of which the archive keeps no list."""
     for info in archive:
         # it would keep them all
         archive.members = []  # type: ignore[attr-defined]
@@ -162,8 +164,8 @@ def _entries(archive: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
 
 
 def _from_tar(source: str, wanted: re.Pattern[str]) -> Iterator[Member | Reject]:
-    with _open_tar(source) as archive:
-        for info in _entries(archive):
+    with open_tar(source) as archive:
+        for info in tar_entries(archive):
             if not _is_wanted(info.name, wanted):
                 continue
             if info.size > _LARGEST:
@@ -175,7 +177,8 @@ def _from_tar(source: str, wanted: re.Pattern[str]) -> Iterator[Member | Reject]
 
 
 @contextmanager
-def _open_zip(source: str) -> Iterator[zipfile.ZipFile]:
+def open_zip(source: str) -> Iterator[zipfile.ZipFile]:
+    """A zip archive. Raises ``DataError`` as ``open_tar``, and ``data.missing``."""
     try:
         archive = zipfile.ZipFile(source)
     except FileNotFoundError as error:
@@ -189,7 +192,7 @@ def _open_zip(source: str) -> Iterator[zipfile.ZipFile]:
 
 
 def _from_zip(source: str, wanted: re.Pattern[str]) -> Iterator[Member | Reject]:
-    with _open_zip(source) as archive:
+    with open_zip(source) as archive:
         for info in archive.infolist():
             if info.is_dir() or not _is_wanted(info.filename, wanted):
                 continue

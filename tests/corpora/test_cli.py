@@ -190,6 +190,16 @@ def test_validate_says_what_a_file_is(radloop, tmp_path):
     ]
 
 
+def test_an_extra_that_is_missing_is_named(radloop, tmp_path, monkeypatch):
+    def needy(out):
+        raise ModuleNotFoundError("No module named 'pydicom.pixels'", name="pydicom.pixels")
+
+    monkeypatch.setattr("greet_steps.first", needy, raising=True)
+    outcome = radloop("demo", "-o", tmp_path / "demo")
+    assert (outcome.code, outcome.out) == (0, f"{tmp_path / 'demo' / 'second.html'}\n")
+    assert outcome.err == "left out: 1st; this needs pydicom, which is not installed (pip install 'radloop[corpus]')\n"
+
+
 def test_demo_runs_every_step_and_prints_the_pages(radloop, tmp_path):
     out = tmp_path / "new" / "demo"
     outcome = radloop("demo", "-o", out)
