@@ -18,6 +18,7 @@ import pydicom
 from pydicom.dataset import FileDataset
 from pydicom.errors import InvalidDicomError
 
+from corpora.dicom.streams import check_deflated
 from corpora.dicom.views import view_of
 from corpora.errors import DataError
 from corpora.types import ImageRef
@@ -25,6 +26,8 @@ from corpora.types import ImageRef
 Dataset = pydicom.Dataset
 
 _PREAMBLE: Final = 128
+# holds the file meta information of all but odd files
+_HEAD: Final = 4096
 _PIXELS: Final = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
 # a data set without preamble begins with group 0002 or 0008, little or big endian
 _BARE: Final = (b"\x02\x00", b"\x08\x00", b"\x00\x02", b"\x00\x08")
@@ -53,7 +56,8 @@ def quiet() -> Iterator[None]:
 def read_header(path: Path | str) -> FileDataset:
     """The header of a DICOM file, up to its pixels, which are not read.
 
-    Raises ``DataError``: ``data.missing``, ``data.unreadable``, ``dicom.not_dicom``, ``image.truncated``.
+    Raises ``DataError``: ``data.missing``, ``data.unreadable``, ``dicom.not_dicom``, ``image.truncated``,
+    ``image.broken``, ``image.too_large`` for a deflated file that comes to more than a film has.
     """
     return _read(Path(path), stop_before_pixels=True)
 
@@ -66,12 +70,14 @@ def read_dataset(path: Path | str) -> FileDataset:
 def _read(path: Path, *, stop_before_pixels: bool) -> FileDataset:
     try:
         with path.open("rb") as file:
-            head = file.read(_PREAMBLE + 4)
+            head = file.read(_HEAD)
             file.seek(0)
-            marked = head[_PREAMBLE:] == b"DICM"
+            marked = head[_PREAMBLE : _PREAMBLE + 4] == b"DICM"
             if not marked and head[:2] not in _BARE:
                 raise _not_dicom(path)
             with quiet():
+                if marked:
+                    check_deflated(file, head, str(path))
                 dataset = pydicom.dcmread(file, stop_before_pixels=stop_before_pixels, force=not marked)
             # it stops in front of the pixels, and at the end of the file where there are none
             dataset.holds_pixels = any(tag in dataset for tag in _PIXELS) or _goes_on(file)

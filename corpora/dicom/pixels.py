@@ -17,6 +17,7 @@ from pydicom.pixels.utils import pixel_array
 
 from corpora.dicom.grey import grey_levels
 from corpora.dicom.header import quiet, read_dataset, text, whole
+from corpora.dicom.streams import check_stream
 from corpora.errors import DataError
 
 #: More than any film has; beyond it a header is a lie, or meant to fill memory.
@@ -42,9 +43,14 @@ def read_image(path: Path | str, frame: int | None = None) -> NDArray[np.uint16]
     where = str(path)
     index = _check(dataset, frame, where)
     stored = _decoded(dataset, index, where)
-    if stored.ndim == 3:
-        return _luminance(stored)
-    return _grey(dataset, stored)
+    try:
+        return _luminance(stored) if stored.ndim == 3 else _grey(dataset, stored)
+    except MemoryError:
+        raise
+    except Exception as error:  # whatever the header makes of the pixels; its values stay out of the message
+        raise DataError(
+            "image.broken", f"the header makes no sense of the pixels ({type(error).__name__})", where=where
+        ) from error
 
 
 def _check(dataset: pydicom.Dataset, frame: int | None, where: str) -> int:
@@ -73,11 +79,15 @@ def _decoded(dataset: pydicom.Dataset, index: int, where: str) -> NDArray[Any]:
     """The stored values of one frame: (rows, columns), or (rows, columns, 3) for colour, which is RGB then."""
     try:
         with quiet():
+            check_stream(
+                dataset, index, whole(dataset, "Rows") or 0, whole(dataset, "Columns") or 0,
+                whole(dataset, "NumberOfFrames") or 1, where,
+            )  # fmt: skip
             # which of the bits are stored, and where, is seen to in the chain
             array = pixel_array(dataset, index=index, decoding_plugin=_plugin(dataset), correct_unused_bits=False)
             if text(dataset, "PhotometricInterpretation") == "PALETTE COLOR":
                 array = apply_color_lut(array, dataset)
-    except MemoryError:
+    except (DataError, MemoryError):
         raise
     except Exception as error:  # decoders raise what they like
         raise _undecodable(dataset, error, where) from error
