@@ -60,11 +60,11 @@ def _meant(dataset: pydicom.Dataset, stored: NDArray[np.integer[Any]]) -> NDArra
 
 def _modality(dataset: pydicom.Dataset, values: NDArray[np.int64]) -> Values:
     """In the units of the modality: by the table, else by slope and intercept, never by both."""
-    if dataset.get("ModalityLUTSequence"):
-        try:
+    try:
+        if dataset.get("ModalityLUTSequence"):
             return np.asarray(apply_modality_lut(values, dataset), dtype=np.float64)
-        except (AttributeError, ValueError, IndexError, NotImplementedError):
-            pass
+    except Exception:  # a damaged table can raise anything
+        pass
     slope, intercept = number(dataset, "RescaleSlope") or 1.0, number(dataset, "RescaleIntercept") or 0.0
     return np.asarray(values * slope + intercept, dtype=np.float64)
 
@@ -107,11 +107,18 @@ Transform = Callable[[Values], "Values | None"]
 
 
 def _transforms(dataset: pydicom.Dataset) -> Iterator[Transform]:
-    for item in dataset.get("VOILUTSequence") or ():
+    for item in _items(dataset, "VOILUTSequence"):
         yield partial(voi_lut, item)
     function = (text(dataset, "VOILUTFunction") or "LINEAR").upper()
     for center, width in zip(_numbers(dataset, "WindowCenter"), _numbers(dataset, "WindowWidth"), strict=False):
         yield partial(window, center=center, width=width, function=function)
+
+
+def _items(dataset: pydicom.Dataset, keyword: str) -> list[pydicom.Dataset]:
+    try:
+        return list(dataset.get(keyword) or ())
+    except Exception:  # as in ``_modality``
+        return []
 
 
 def _numbers(dataset: pydicom.Dataset, keyword: str) -> list[float]:
@@ -119,7 +126,7 @@ def _numbers(dataset: pydicom.Dataset, keyword: str) -> list[float]:
         value = dataset.get(keyword)
         several = isinstance(value, (pydicom.multival.MultiValue, list, tuple))
         found = [float(each) for each in (value if several else [value] if value is not None else [])]
-    except (TypeError, ValueError):
+    except Exception:  # as in ``_modality``
         return []
     return [each for each in found if np.isfinite(each)]
 
@@ -129,11 +136,11 @@ def voi_lut(item: pydicom.Dataset, values: Values) -> Values | None:
     try:
         count, first, bits = (int(each) for each in item.LUTDescriptor)
         data = item.LUTData
-    except (AttributeError, TypeError, ValueError):
+        if isinstance(data, bytes):
+            data = np.frombuffer(data, dtype="<u2" if len(data) >= 2 * (count or 65_536) else "u1")
+        table = np.atleast_1d(np.asarray(data, dtype=np.float64))[: count or 65_536]
+    except Exception:  # as in ``_modality``
         return None
-    if isinstance(data, bytes):
-        data = np.frombuffer(data, dtype="<u2" if len(data) >= 2 * (count or 65_536) else "u1")
-    table = np.asarray(data, dtype=np.float64)[: count or 65_536]
     # the first value may be meant as a negative number
     first -= 65_536 if values.min() < 0 and first > 32_767 else 0
     if not len(table) or not 0 < bits <= 16:

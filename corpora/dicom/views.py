@@ -66,6 +66,8 @@ def _code_meaning(dataset: Dataset) -> str:
 
 def _in_words(described: str) -> str | None:
     """The one view that a description names; None if it names none, or several."""
+    # an underscore is a letter to \b: CHEST_LAT
+    described = described.replace("_", " ")
     named = [view for view, pattern in _WORDS if pattern.search(described)]
     return named[0] if len(named) == 1 else None
 

@@ -38,6 +38,8 @@ def header(**attributes):
         ),
         ({"ProtocolName": "Thorax p.a."}, "PA", "ProtocolName"),
         ({"ViewPosition": "", "SeriesDescription": "Postero-anterior"}, "PA", "SeriesDescription"),
+        ({"SeriesDescription": "CHEST_PA"}, "PA", "SeriesDescription"),
+        ({"SeriesDescription": "Thorax_lat_r"}, "LATERAL", "SeriesDescription"),
         ({"SeriesDescription": "PATIENT APNOEA"}, None, None),
         ({"PatientOrientation": ["A", "F"]}, "LATERAL", "PatientOrientation"),
         ({"PatientOrientation": ["L", "F"]}, None, None),

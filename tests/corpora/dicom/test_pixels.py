@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from pathlib import Path
 
 import numpy as np
 import pydicom
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydicom.dataset import Dataset
-from pydicom.pixels.processing import apply_windowing
+from pydicom.pixels.processing import apply_modality_lut, apply_voi_lut, apply_windowing
 from pydicom.pixels.utils import pixel_array
 
 from corpora.dicom import read_image
@@ -211,6 +212,17 @@ def test_real_films(shared, name):
     assert abs(grey.mean() - mean) <= 20
 
 
+@pytest.mark.parametrize("name", ["966_fixed.dcm", "RG2_JLSL.dcm", "RG2_RLE.dcm", "RG3_J2KR.dcm", "vlut_04.dcm"])
+def test_real_films_are_what_pydicom_makes_of_their_headers(shared, name):
+    # those whose window or table is taken; RG1's is not, and the others have none
+    dataset = pydicom.dcmread(shared / "data/dicom" / name)
+    shown = apply_voi_lut(apply_modality_lut(pixel_array(dataset), dataset), dataset).astype(np.float64)
+    shown /= 65_535 if "VOILUTSequence" in dataset else (1 << dataset.BitsStored) - 1
+    if dataset.PhotometricInterpretation == "MONOCHROME1":
+        shown = 1 - shown
+    assert np.abs(read_image(shared / "data/dicom" / name) - shown * WHITE).max() <= 1
+
+
 def test_encodings_of_one_film_are_one_film(shared):
     folder = shared / "data/dicom"
     lossless = [read_image(folder / name) for name in ("RG2_JLSL.dcm", "RG2_JPLL.dcm", "RG2_RLE.dcm")]
@@ -232,3 +244,48 @@ def test_a_broken_code_stream_is_refused(shared):
 
 def test_an_object_without_pixels_is_refused(shared):
     assert refused(shared / "data/dicom/chrJapMulti.dcm") == "dicom.no_pixels"
+
+
+@pytest.mark.parametrize(
+    ("keyword", "value"),
+    [
+        ("ModalityLUTSequence", {}),
+        ("ModalityLUTSequence", {"LUTDescriptor": [4096, 0, 17_424], "LUTData": list(range(4096))}),
+        ("ModalityLUTSequence", {"LUTDescriptor": [4096, 0, 0], "LUTData": list(range(4096))}),
+        ("VOILUTSequence", {}),
+        ("VOILUTSequence", {"LUTDescriptor": [4096, 0, 12], "LUTData": 7}),
+        ("VOILUTSequence", {"LUTDescriptor": [4096, 0, 99], "LUTData": list(range(4096))}),
+    ],
+)
+def test_a_damaged_table_is_no_table(written, keyword, value):
+    item = Dataset()
+    for name, content in value.items():
+        item.add_new(name, "US", content)
+    expected = read_image(written(RAMP, **TWELVE))
+    assert np.array_equal(read_image(written(RAMP, **TWELVE, **{keyword: [item]})), expected)
+
+
+@pytest.fixture
+def with_table(written):
+    item = Dataset()
+    item.LUTDescriptor = [4096, 0, 12]
+    item.add_new("LUTData", "US", list(range(4096)))
+    path = written(RAMP, **TWELVE, WindowCenter=2000, WindowWidth=3000, VOILUTSequence=[item])
+    return path, path.read_bytes()
+
+
+# one file, written over for every example
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_whatever_byte_is_wrong_a_film_is_read_or_refused(with_table, data):
+    path, whole = with_table
+    content = bytearray(whole)
+    # the values of the table are as good as any: it is what stands around them that matters
+    table = whole.find(np.arange(4096, dtype="<u2").tobytes())
+    places = [*range(132, table), *range(table + 8192, len(whole) - RAMP.nbytes)]
+    for place in data.draw(st.lists(st.sampled_from(places), min_size=1, max_size=4)):
+        content[place] = data.draw(st.integers(0, 255))
+    path.write_bytes(content)
+    # any other exception would end a batch, and may quote the header
+    with contextlib.suppress(DataError):
+        assert read_image(path).dtype == np.uint16
