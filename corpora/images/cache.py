@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -35,6 +36,12 @@ Array = NDArray[np.uint8] | NDArray[np.uint16]
 _SHARD_BYTES: Final = 64 << 20
 _DEPTHS: Final = {8: np.uint8, 16: np.uint16}
 _LARGEST: Final = 8192
+# what an interrupted run may leave
+_OURS: Final = re.compile(
+    r"partial|films-\d{5,}\.npy|index\.parquet|failures\.jsonl"
+    r"|\.(films-\d{5,}\.npy|index\.parquet|failures\.jsonl|manifest\.json)\.tmp"
+)
+_NOTES: Final = re.compile(r"(key|\d{5,})\.json|\.(key|\d{5,})\.json\.tmp")
 
 
 class Film(NamedTuple):
@@ -81,8 +88,8 @@ def build_cache(
     """Fit films to ``size`` x ``size`` pixels of ``bits`` bits (8 or 16) and store them in ``folder``.
 
     The bytes are the same for any number of ``workers`` (all cores if not given), and after an interruption that is
-    resumed. A film that cannot be read is written to the failures, and the rest goes on. ``watch`` is called with the
-    number of films done, and of all.
+    resumed; a finished one is left as it is. A film that cannot be read is written to the failures, and the rest goes
+    on. ``watch`` is called with the number of films done, and of all.
 
     Raises ``ConfigError`` (``config.value``) for a size or depth there is none of, ``DataError``: ``data.empty``
     without films, ``data.duplicate`` for an id that comes twice, ``image.none`` if none could be read; ``RunError``:
@@ -90,7 +97,11 @@ def build_cache(
     as ``corpora.runs.writing``.
     """
     begun = monotonic()
-    work = _begin(films, Path(folder), size, bits, resume=resume)
+    work = _work(films, Path(folder), size, bits)
+    if resume and work.manifest.is_file():
+        return _untouched(work)
+    with writing(work.folder):
+        _make_room(work, resume=resume)
     shards = [films[at : at + work.per_shard] for at in range(0, len(films), work.per_shard)]
     done = {number for number in range(len(shards)) if work.note(number).is_file()}
     finished = sum(len(shards[number]) for number in done)
@@ -117,6 +128,10 @@ class _Work:
     def partial(self) -> Path:
         return self.folder / "partial"
 
+    @property
+    def manifest(self) -> Path:
+        return self.folder / "manifest.json"
+
     def shard(self, number: int) -> Path:
         return self.folder / f"films-{number:05d}.npy"
 
@@ -124,7 +139,7 @@ class _Work:
         return self.partial / f"{number:05d}.json"
 
 
-def _begin(films: Sequence[Film], folder: Path, size: int, bits: int, *, resume: bool) -> _Work:
+def _work(films: Sequence[Film], folder: Path, size: int, bits: int) -> _Work:
     if bits not in _DEPTHS or not 1 <= size <= _LARGEST:
         raise ConfigError(
             "config.value", f"no films of {size} x {size} pixels of {bits} bits",
@@ -137,30 +152,72 @@ def _begin(films: Sequence[Film], folder: Path, size: int, bits: int, *, resume:
         raise DataError("data.duplicate", f"{len(films) - len(ids):,} image ids come more than once")
     listed = hashlib.sha256("".join(f"{film.image_id}\0{film.path}\n" for film in films).encode("utf-8", "replace"))
     config = {"size": size, "bits": bits, "films": len(films), "list_sha256": listed.hexdigest()}
-    work = _Work(folder, config, max(16, _SHARD_BYTES // (size * size * (bits // 8))))
-    with writing(folder):
-        _make_room(work, resume=resume)
-    return work
+    return _Work(folder, config, max(16, _SHARD_BYTES // (size * size * (bits // 8))))
+
+
+def _untouched(work: _Work) -> CacheSummary:
+    """The summary of a finished cache. Raises ``RunError`` (``run.changed``) if it is another one than asked for."""
+    try:
+        made = json.loads(work.manifest.read_bytes())
+        same, counts, seconds = made["config"] == work.config, made["counts"], made["wall_seconds"]
+        summary = CacheSummary(work.folder, counts["films"], counts["rejected"], seconds)
+    except (ValueError, KeyError, TypeError) as error:
+        raise _not_empty(work) from error
+    if not same:
+        raise _changed(work, "this cache is finished, and is another one", "name a new folder")
+    with writing(work.folder):
+        # the run may have been killed after its manifest was written
+        shutil.rmtree(work.partial, ignore_errors=True)
+    return summary
 
 
 def _make_room(work: _Work, *, resume: bool) -> None:
     key = work.partial / "key.json"
     if resume and key.is_file():
         if json.loads(key.read_text(encoding="utf-8")) != work.config:
-            raise RunError(
-                "run.changed", "this is not the cache that was interrupted: other films, size or depth",
-                where=str(work.folder), hint="run it as before, or without --resume to start over",
-            )  # fmt: skip
+            raise _changed(
+                work,
+                "this is not the cache that was interrupted",
+                "run it as before, or without --resume to start over",
+            )
         return
-    if work.partial.is_dir():
-        shutil.rmtree(work.partial)
-        for left in work.folder.glob("films-*.npy"):
-            left.unlink()
-    if work.folder.exists() and (not work.folder.is_dir() or any(work.folder.iterdir())):
-        raise RunError("run.not_empty", "something is there already", where=str(work.folder), hint="name a new folder")
+    if work.folder.exists():
+        _clear(work)
     work.partial.mkdir(parents=True)
     with atomic_writer(key) as file:
         json.dump(work.config, file)
+
+
+def _clear(work: _Work) -> None:
+    """Remove what an interrupted run left; nothing at all if anything else is there, as in a finished cache."""
+    if not work.folder.is_dir():
+        raise _not_empty(work)
+    found = list(work.folder.iterdir())
+    if found and not _is_ours(work, found):
+        raise _not_empty(work)
+    # the folder that says whose the rest is goes last
+    for left in sorted(found, key=work.partial.__eq__):
+        if left == work.partial:
+            shutil.rmtree(left)
+        else:
+            left.unlink()
+
+
+def _is_ours(work: _Work, found: Iterable[Path]) -> bool:
+    # other commands call the folder of their unfinished work the same
+    return (
+        work.partial.is_dir()
+        and all(_OURS.fullmatch(entry.name) for entry in found)
+        and all(_NOTES.fullmatch(entry.name) for entry in work.partial.iterdir())
+    )
+
+
+def _not_empty(work: _Work) -> RunError:
+    return RunError("run.not_empty", "something is there already", where=str(work.folder), hint="name a new folder")
+
+
+def _changed(work: _Work, what: str, hint: str) -> RunError:
+    return RunError("run.changed", f"{what}: other films, size or depth", where=str(work.folder), hint=hint)
 
 
 def _fitted(film: Film, size: int, bits: int) -> _Fitted:
@@ -171,6 +228,8 @@ def _fitted(film: Film, size: int, bits: int) -> _Fitted:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
     except RadloopError as error:
         return _Fitted(film, None, {}, error.code, error.message)
+    except OSError as error:
+        return _Fitted(film, None, {}, "data.unreadable", error.strerror or "cannot be read")
     except MemoryError:
         return _Fitted(film, None, {}, "image.too_large", "there is not enough memory to read it")
     pixels: Array = greys if bits == 16 else np.rint(greys / 257).astype(np.uint8)

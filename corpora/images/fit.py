@@ -111,7 +111,8 @@ def _resized(film: NDArray[Any], height: int, width: int) -> NDArray[np.uint16]:
 
 def _block_means(film: NDArray[Any], step: int, rows: int, columns: int) -> NDArray[np.float32]:
     padded = np.pad(film, ((0, rows * step - film.shape[0]), (0, columns * step - film.shape[1])), mode="edge")
-    sums = np.zeros((rows, columns), dtype=np.uint32)
+    # the sums of whole numbers are exact, and fast
+    sums = np.zeros((rows, columns), dtype=np.uint32 if film.dtype.kind in "bu" else np.float64)
     for row in range(step):
         for column in range(step):
             sums += padded[row::step, column::step]

@@ -161,3 +161,72 @@ def test_a_corpus_is_cached(films, tmp_path):
     (corpus / "manifest.json").write_text("{}")
     assert cache_corpus(corpus, tmp_path / "cache", size=32).films == 4
     assert ImageCache(tmp_path / "cache").rows[3]["patient_id"] == films[3].patient_id
+
+
+@pytest.mark.parametrize("resume", [True, False])
+@pytest.mark.parametrize("at", range(2, 10))
+def test_an_interrupted_run_can_be_resumed_or_started_over(films, tmp_path, monkeypatch, at, resume):
+    monkeypatch.setattr(module, "_SHARD_BYTES", 16 * 256)
+    build_cache(films, tmp_path / "whole", 16, workers=1)
+    calls = iter(range(1, 100))
+    real = module.atomic_writer
+
+    def killed(path, mode="w"):
+        # as after a kill: what was being written lies about
+        if next(calls) == at:
+            path.with_name(f".{path.name}.tmp").write_bytes(b"half of i")
+            raise KeyboardInterrupt
+        return real(path, mode)
+
+    monkeypatch.setattr(module, "atomic_writer", killed)
+    if at == 9:  # after the index: the manifest, which is written elsewhere
+        monkeypatch.setattr(module, "write_manifest", lambda path, **_: killed(path))
+    with pytest.raises(KeyboardInterrupt):
+        build_cache(films, tmp_path / "cache", 16, workers=1)
+    monkeypatch.undo()
+    monkeypatch.setattr(module, "_SHARD_BYTES", 16 * 256)
+    assert build_cache(films, tmp_path / "cache", 16, workers=1, resume=resume).films == len(films)
+    assert bytes_of(tmp_path / "cache") == bytes_of(tmp_path / "whole")
+    assert not (tmp_path / "cache/partial").exists()
+
+
+@pytest.mark.parametrize("other", ["thesis.txt", "partial/rows"])
+def test_starting_over_removes_nothing_of_others(films, tmp_path, monkeypatch, other):
+    monkeypatch.setattr(module, "_publish", lambda *_: pytest.fail("interrupted"))
+    with pytest.raises(pytest.fail.Exception):
+        build_cache(films, tmp_path / "cache", 16, workers=1)
+    (tmp_path / "cache" / other).touch()
+    before = sorted((tmp_path / "cache").rglob("*"))
+    with pytest.raises(RunError) as caught:
+        build_cache(films, tmp_path / "cache", 16, workers=1)
+    assert caught.value.code == "run.not_empty"
+    assert sorted((tmp_path / "cache").rglob("*")) == before
+
+
+def test_a_finished_cache_is_left_as_it_is(films, tmp_path, monkeypatch):
+    made = build_cache(films, tmp_path / "cache", 16, workers=1)
+    before = bytes_of(tmp_path / "cache")
+    # the run was killed while it tidied up
+    (tmp_path / "cache/partial").mkdir()
+    monkeypatch.setattr(module, "_fitted", lambda *_, **__: pytest.fail("a film was read again"))
+    again = build_cache(films, tmp_path / "cache", 16, workers=1, resume=True)
+    assert (again.films, again.rejected) == (made.films, made.rejected)
+    assert bytes_of(tmp_path / "cache") == before and not (tmp_path / "cache/partial").exists()
+    for options in ({"size": 32, "resume": True}, {"size": 16, "resume": False}):
+        with pytest.raises(RunError) as caught:
+            build_cache(films, tmp_path / "cache", workers=1, **options)
+        assert caught.value.code == ("run.changed" if options["resume"] else "run.not_empty")
+        assert bytes_of(tmp_path / "cache") == before
+
+
+def test_a_film_that_vanishes_is_set_aside(films, tmp_path, monkeypatch):
+    def read(path):
+        film = read_any(path)
+        if path == films[3].path:
+            films_file.unlink()
+        return film
+
+    films_file = tmp_path / "films/3.png"
+    monkeypatch.setattr(module, "read_any", read)
+    summary = build_cache(films, tmp_path / "cache", 16, workers=1)
+    assert (summary.films, summary.rejected) == (39, 1)

@@ -150,3 +150,10 @@ def test_real_films_have_hashes_of_their_own(shared):
     films = [read_any(path) for path in sorted((shared / "data/cxr").iterdir())]
     assert all(film.dtype == np.uint16 and film.std() > 3000 for film in films)
     assert len({phash(film) for film in films}) == len(films)
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.uint16, np.int32, np.float32, np.float64])
+def test_films_of_every_type_are_fitted(kind):
+    film = (np.arange(90 * 120).reshape(90, 120) % 200).astype(kind)
+    expected, _ = fit(film.astype(np.uint16), 16)
+    assert np.abs(fit(film, 16)[0].astype(int) - expected).max() <= 1
