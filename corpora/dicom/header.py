@@ -36,6 +36,8 @@ _PER_YEAR: Final = {"D": 365.25, "W": 52.18, "M": 12.0, "Y": 1.0, "": 1.0}
 _DATES: Final = ("StudyDate", "AcquisitionDate", "SeriesDate", "ContentDate")
 _OLDEST: Final = 120.0
 _FIRST_YEAR: Final = 1896
+# an earlier study is a placeholder, such as 1 January 1901: there were no digital films
+_FIRST_STUDY: Final = 1970
 _SEXES: Final = {"M": "M", "F": "F", "O": "O"}
 _YES: Final = {"YES": True, "NO": False}
 
@@ -151,7 +153,7 @@ def study_facts(dataset: Dataset) -> dict[str, Any]:
         "study_uid": text(dataset, "StudyInstanceUID"),
         "accession": text(dataset, "AccessionNumber"),
         "patient_id": text(dataset, "PatientID"),
-        "year": studied.year if studied else None,
+        "year": studied.year if studied and studied.year >= _FIRST_STUDY else None,
         "age": _age(dataset, studied),
         "sex": _SEXES.get((text(dataset, "PatientSex") or "").upper()),
         "manufacturer": text(dataset, "Manufacturer"),

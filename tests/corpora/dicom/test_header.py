@@ -69,6 +69,7 @@ def test_a_view_code_counts_before_descriptions():
         ({"PatientBirthDate": "19700231", "StudyDate": "20200101"}, None, 2020),
         ({"StudyDate": "", "AcquisitionDate": "20180101"}, None, 2018),
         ({"StudyDate": "20193103"}, None, None),
+        ({"StudyDate": "19010101"}, None, None),
         ({"PatientBirthDate": "20300101", "StudyDate": "20200101"}, None, 2020),
     ],
 )
