@@ -256,6 +256,8 @@ def _say(*lines: str) -> None:
 # module -> the extra that brings it
 _EXTRAS: Final = {
     "PIL": "corpus", "imagehash": "corpus", "matplotlib": "corpus", "pydicom": "corpus", "scipy": "corpus",
+    "accelerate": "neural", "safetensors": "neural", "tokenizers": "neural", "torch": "neural",
+    "transformers": "neural",
 }  # fmt: skip
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import Protocol
+from pathlib import Path
+from typing import Final, Protocol
 
 from corpora.labels import NEGATIVE, POSITIVE, State
 from corpora.registry import find
@@ -32,14 +33,29 @@ class Labeler(Protocol):
         ...
 
 
-def load(name: str = "rules.v1", schema: str = "chexpert14.v1") -> Labeler:
-    """The labeler registered as ``name``, for a schema. Raises ``RegistryError`` with the nearest names.
+DEFAULT_SCHEMA: Final = "chexpert14.v1"
+
+
+def load(name: str = "rules.v1", schema: str = DEFAULT_SCHEMA) -> Labeler:
+    """The labeler registered as ``name``, for a schema; or the one that ``radloop label train`` wrote to this folder.
+
+    A trained labeler has a schema of its own, and is refused for any other but the default one. Raises
+    ``RegistryError`` with the nearest names; for a folder as ``labeler.neural.predict.NeuralLabeler``.
 
     >>> load("rules.v1")("No effusion. Possible small pneumothorax.")["Pneumothorax"]
     -1
     """
+    if is_trained(name):
+        from labeler.neural.predict import NeuralLabeler
+
+        return NeuralLabeler(name, "" if schema == DEFAULT_SCHEMA else schema)
     labeler: Labeler = find("labelers", name).load()(schema)
     return labeler
+
+
+def is_trained(name: str) -> bool:
+    """Whether ``name`` is the folder of a trained labeler, not a registered name."""
+    return Path(name).is_dir()
 
 
 class ToyLabeler:

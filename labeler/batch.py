@@ -32,7 +32,7 @@ from corpora.runs import (
 )
 from corpora.sections import select
 from corpora.types import Report
-from labeler.base import Labeler, load
+from labeler.base import Labeler, is_trained, load
 from labeler.chunks import Task, chunks, count_name
 from labeler.journal import Journal, Progress, part_path, refuse_if_busy
 from labeler.schemas import load_schema
@@ -40,6 +40,9 @@ from labeler.table import header, layout_of, write_parquet
 from labeler.workers import labeled
 
 _PACKAGES: Final = ("spacy", "negspacy")
+_TRAINED_BY: Final = ("torch", "transformers", "tokenizers")
+# what a trained labeler's labels depend on, in its folder
+_TRAINED: Final = ("config.json", "model.safetensors", "tokenizer.json")
 _STDIN: Final = "-"
 
 
@@ -131,7 +134,7 @@ def label_batch(
         leave_out=outputs,
         counts=_ordered(progress.counts, labeler),
         wall_seconds=progress.seconds,
-        packages=_PACKAGES,
+        packages=_packages(run),
     )
     with writing(target.work):
         discard_work(target)
@@ -184,7 +187,9 @@ def _check_writable(path: Path) -> None:
 
 
 def _inputs(source: str, run: LabelRun) -> list[str]:
-    """The source, and the files of the schema."""
+    """The source, and the files of the schema, or of a trained labeler."""
+    if is_trained(run.labeler):
+        return [source, *(str(Path(run.labeler) / name) for name in _TRAINED if (Path(run.labeler) / name).is_file())]
     try:
         schema = load_schema(run.label_schema)
     except RegistryError:
@@ -193,10 +198,14 @@ def _inputs(source: str, run: LabelRun) -> list[str]:
     return [source, *map(str, getattr(schema, "files", ()))]
 
 
+def _packages(run: LabelRun) -> tuple[str, ...]:
+    return _TRAINED_BY if is_trained(run.labeler) else _PACKAGES
+
+
 def _key(run: LabelRun, inputs: Sequence[str]) -> dict[str, Any]:
     """What must be the same for a run to be resumed. Whether its records are shows when they are read."""
     schema = [hash_input(file)["sha256"] for file in inputs[1:]]
-    return {"source": inputs[0], "schema": schema, "versions": package_versions(_PACKAGES), **run.model_dump()}
+    return {"source": inputs[0], "schema": schema, "versions": package_versions(_packages(run)), **run.model_dump()}
 
 
 def _manifest(target: OutputTarget) -> dict[str, Any] | None:

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from corpora.allowance import allowance
+from labeler.neural.commands import train_cli
+from labeler.neural.pretrain_command import pretrain_cli
 
 if TYPE_CHECKING:
     from labeler.batch import RunSummary
@@ -33,7 +35,9 @@ class Engine(StrEnum):
     local = "local"
 
 
-Labeler = Annotated[str, typer.Option(metavar="NAME", help="Labeler; `radloop ls labelers` lists them.")]
+Labeler = Annotated[
+    str, typer.Option(metavar="NAME|RUN", help="Labeler; `radloop ls labelers` lists them; or a trained one's folder.")
+]
 Schema = Annotated[str, typer.Option(metavar="NAME|FILE", help="Label schema: a shipped name, or a YAML file.")]
 Sections = Annotated[str, typer.Option(metavar="NAMES", help='Sections to read; "a|b" is the first one present.')]
 Text = Annotated[str | None, typer.Option(metavar="NAME")]
@@ -87,6 +91,10 @@ def run_cli(
     raise typer.Exit(1)
 
 
+app.command("pretrain")(pretrain_cli)
+app.command("train")(train_cli)
+
+
 @app.command("explain")
 def explain_cli(
     text: Annotated[str, typer.Argument(metavar="TEXT|FILE", help="A report, a file that holds one, or - for stdin.")],
@@ -103,13 +111,13 @@ def explain_cli(
 
     from corpora.runs import atomic_writer
     from corpora.types import Report
-    from labeler.base import load
+    from labeler.base import is_trained, load
     from labeler.explain import explain_html, explain_text, to_json
     from labeler.schemas import load_schema
 
     report = Report("", _report_text(text))
     vector = load(labeler, schema)(report, sections)
-    rules = load_schema(schema)
+    rules = None if is_trained(labeler) else load_schema(schema)
     if html is not None:
         with atomic_writer(html) as file:
             file.write(explain_html([(report, vector)], "Labels and their evidence", schema=rules))

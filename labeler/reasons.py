@@ -43,6 +43,7 @@ RULES: Final[Mapping[str, str]] = {
     "only compared with before": "Only compared with an earlier film. Counts where nothing clearer is said.",
     "an abnormality": "An abnormality without a label of its own; it stands in the way of this one.",
     "a normal film": "Words of a normal film. They count where nothing abnormal is asserted or left open.",
+    "occlusion": "Without these words the network is less sure of it.",
     "contains": "The words of the label's name occur.",
 }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import signal
+import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -162,6 +163,9 @@ def _start_worker(task: Task) -> None:
     global _label
     end_with_parent()
     _label = partial(label_chunk, load(task.labeler, task.schema), task)
+    if "torch" in sys.modules:
+        # the processes share the cores: with all threads in each of them they would stand in each other's way
+        sys.modules["torch"].set_num_threads(1)
     _freeze()
 
 

@@ -15,14 +15,9 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import NamedTuple
 
-import spacy
-from spacy.attrs import NORM
-from spacy.language import Language
-from spacy.tokens import Doc
-from spacy.vocab import Vocab
-
 from labeler.rules.kinds import bit_of
 from labeler.rules.lexicon import CueLexicon, LabelPhrases, Negation
+from labeler.rules.light_spacy import NORM, Doc, Language, Vocab, spacy
 from labeler.rules.negation import Negator
 from labeler.rules.phrases import expand
 from labeler.rules.vocabulary import END, UNKNOWN, Vocabulary, rule_character

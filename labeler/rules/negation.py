@@ -11,10 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
-from negspacy.negation import Negex
-from spacy.language import Language
-from spacy.tokens import Doc, Span
-from spacy.vocab import Vocab
+from labeler.rules.light_spacy import Doc, Language, Negex, Span, Vocab
 
 _Match = tuple[int, int, int]
 _Spans = tuple[tuple[int, int], ...]

@@ -1,0 +1,92 @@
+"""`radloop label train`: the command, thin, without torch until it runs."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from labeler.neural.loop import Epoch
+    from labeler.neural.train import TrainSummary
+
+
+def train_cli(
+    sources: Annotated[list[str], typer.Argument(metavar="SOURCE...", help="Tables, folders, archives of reports.")],
+    out: Annotated[Path, typer.Option("-o", "--out", metavar="RUN", help="Folder for the model.")],
+    config: Annotated[str, typer.Option(metavar="NAME|FILE", help="Recipe: shipped, or a file.")] = "label/bertcnn",
+    teacher: Annotated[str | None, typer.Option(metavar="NAME", help="Labeler to learn from.")] = None,
+    gold: Annotated[
+        list[Path] | None, typer.Option(metavar="TABLE", help="Gold labels to learn from last; may be given again.")
+    ] = None,
+    encoder: Annotated[
+        str | None, typer.Option(metavar="FOLDER", help="Encoder to begin with, such as one of `label pretrain`.")
+    ] = None,
+    set_: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change the recipe.")] = None,
+    leave_out: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Study ids not to use, one a line: those of a test.")
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on where an interrupted run stopped.")] = False,
+    format_: Annotated[
+        str | None, typer.Option("--format", metavar="NAME", help="Source format; `radloop ls readers` lists them.")
+    ] = None,
+    id_column: Annotated[str | None, typer.Option(metavar="NAME", help="Column of study ids.")] = None,
+    text_column: Annotated[str | None, typer.Option(metavar="NAME", help="Column of whole reports.")] = None,
+) -> None:
+    """Train a neural labeler on reports, taught by another labeler and by gold labels."""
+    from corpora.config import load_yaml
+    from corpora.readers import ReadOptions
+    from corpora.resources import config_path
+    from labeler.neural.bar import training
+    from labeler.neural.recipe import TrainRecipe
+
+    given = {"teacher": teacher, "encoder.source": encoder}
+    changes = [*(set_ or []), *(f"{name}={json.dumps(value)}" for name, value in given.items() if value)]
+    path = Path(config) if config.endswith((".yaml", ".yml")) else config_path(config)
+    recipe = load_yaml(path, TrainRecipe, changes)
+    options = ReadOptions(format=format_, id_column=id_column, text_column=text_column)
+    left_out = ids_in(leave_out) if leave_out else frozenset()
+    from labeler.neural.train import train
+
+    try:
+        with training("training") as steps:
+            summary = train(
+                sources, out, recipe, gold=gold or (), options=options, leave_out=left_out, resume=resume,
+                command=sys.argv, watch=_say_epoch, steps=steps,
+            )  # fmt: skip
+    except KeyboardInterrupt:
+        typer.echo("interrupted; the same command with --resume goes on from here", err=True)
+        raise
+    _say(summary)
+
+
+def ids_in(path: Path) -> frozenset[str]:
+    """The ids in a file, one a line."""
+    from corpora.errors import DataError
+
+    try:
+        return frozenset(line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines() if line.strip())
+    except FileNotFoundError:
+        raise DataError("data.missing", "there is no such file", where=str(path)) from None
+    except OSError as error:
+        raise DataError("data.file", f"cannot be read: {error.strerror or 'error'}", where=str(path)) from None
+    except UnicodeDecodeError:
+        raise DataError("data.encoding", "not UTF-8 text", where=str(path)) from None
+
+
+def _say_epoch(epoch: Epoch) -> None:
+    typer.echo(f"{epoch.stage}, epoch {epoch.epoch}: loss {epoch.loss:.4f}, held out {epoch.weighted_f1:.4f}", err=True)
+
+
+def _say(summary: TrainSummary) -> None:
+    if summary.untouched:
+        typer.echo(f"nothing left to do: {summary.folder} is complete", err=True)
+        return
+    for warning in summary.warnings:
+        typer.echo(f"warning: {warning}", err=True)
+    typer.echo(f"{summary.counts['reports']:,} reports learned from in {summary.seconds:.0f} s", err=True)
+    typer.echo(f"weighted F1 on the held-out part against its labels: {summary.weighted_f1:.4f}", err=True)
+    typer.echo(f"wrote {summary.folder}", err=True)

@@ -1,0 +1,192 @@
+"""Reports to learn from: weak labels of a teacher and how far they are trusted, gold labels, the held-out part."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from hashlib import blake2b
+from itertools import islice
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from corpora.errors import DataError
+from corpora.labels import BLANK, POSITIVE, UNCERTAIN, State
+from corpora.readers import ReadOptions, open_source
+from corpora.types import Reject, Report
+from corpora.unique import SeenIds
+from labeler.base import Labeler
+from labeler.neural.reading import CLASS_OF, CLASSES, IGNORED, has_words, read
+from labeler.neural.recipe import TrustRecipe
+from labeler.score_io import EXCLUDED, STATES, Column, LabelTable, at_row, read_labels
+from labeler.types import LabelVector
+
+_AT_ONCE: Final = 1000
+# a label's class that is never seen weighs as one seen once; no class weighs more than this many times another
+_HEAVIEST: Final = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Examples:
+    """Texts, their class numbers [N, L], -100 where a cell does not count, and how far a cell is trusted [N, L]."""
+
+    texts: list[str]
+    classes: NDArray[np.int64]
+    trust: NDArray[np.float32]
+
+    def __len__(self) -> int:
+        return len(self.texts)
+
+    def where(self, chosen: NDArray[np.bool_]) -> Examples:
+        """Those that are chosen."""
+        return Examples([self.texts[at] for at in np.flatnonzero(chosen)], self.classes[chosen], self.trust[chosen])
+
+    def __add__(self, others: Examples) -> Examples:
+        classes = np.concatenate([self.classes, others.classes])
+        return Examples(self.texts + others.texts, classes, np.concatenate([self.trust, others.trust]))
+
+
+@dataclass(frozen=True, slots=True)
+class Collected:
+    """The reports of the sources, and how many records were passed over: rejected, or without words to read."""
+
+    reports: list[Report]
+    rejected: int
+    wordless: int
+
+
+def collect(sources: Sequence[str], options: ReadOptions, sections: str) -> Collected:
+    """All reports with words in ``sections``, each study id once. Raises ``DataError`` if there is none."""
+    reports: list[Report] = []
+    rejected = wordless = 0
+    seen = SeenIds()
+    for source in sources:
+        records = open_source(source, options)
+        while group := list(islice(records, _AT_ONCE)):
+            studies = [record for record in group if not isinstance(record, Reject)]
+            came_before = seen.add([study.study_id for study in studies])
+            rejected += len(group) - len(studies) + sum(map(bool, came_before))
+            fresh = [study for study, before in zip(studies, came_before, strict=True) if not before]
+            found = [study.report for study in fresh if study.report and has_words(read(study.report, sections).text)]
+            wordless += len(fresh) - len(found)
+            reports += found
+    if not reports:
+        raise DataError("data.empty", "there is no report with words to learn from", where=", ".join(sources))
+    return Collected(reports, rejected, wordless)
+
+
+def weak_examples(labeler: Labeler, reports: Sequence[Report], sections: str, trust: TrustRecipe) -> Examples:
+    """What ``labeler`` says of each report, and how far that is trusted.
+
+    A cell counts in the loss with ``trust.uncertain`` where the labeler leaves it open, and with ``trust.contradicted``
+    where its evidence holds two states; where it does both, with both.
+    """
+    states: list[tuple[State, ...]] = []
+    trusted: list[list[float]] = []
+    labels = labeler.schema.labels
+    if trust.contradicted < 1:
+        for report in reports:
+            vector = labeler(report, sections)
+            states.append(vector.states)
+            torn = _contradicted(vector)
+            trusted.append([trust.contradicted if label in torn else 1.0 for label in labels])
+    else:
+        for chunk in _chunks(reports):
+            states += labeler.states(chunk, sections)
+    shape = (len(reports), len(labels))
+    classes = np.array([[CLASS_OF[state] for state in row] for row in states], dtype=np.int64).reshape(shape)
+    weights = np.array(trusted, dtype=np.float32).reshape(shape) if trusted else np.ones(shape, dtype=np.float32)
+    weights[classes == CLASS_OF[UNCERTAIN]] *= trust.uncertain
+    return Examples([read(report, sections).text for report in reports], classes, weights)
+
+
+def _contradicted(vector: LabelVector) -> set[str]:
+    """The labels of which one mention says this and another that."""
+    said: dict[str, State] = {}
+    torn = set()
+    for mention in vector.mentions:
+        if mention.state is not None and said.setdefault(mention.label, mention.state) != mention.state:
+            torn.add(mention.label)
+    return torn
+
+
+def _chunks(reports: Sequence[Report]) -> Iterator[Sequence[Report]]:
+    return (reports[at : at + _AT_ONCE] for at in range(0, len(reports), _AT_ONCE))
+
+
+def held_out(texts: Iterable[str], share: float) -> NDArray[np.bool_]:
+    """Which texts are held out: by their hash, so that equal texts fall on one side and other reports change nothing.
+
+    >>> held_out(["No effusion.", "Old fracture.", "No effusion."], 0.5).tolist()
+    [True, False, True]
+    """
+    return np.array([_hash(text) < share for text in texts], dtype=np.bool_)
+
+
+def _hash(text: str) -> float:
+    digest = blake2b(" ".join(text.lower().split()).encode("utf-8", "surrogatepass"), digest_size=8)
+    return int.from_bytes(digest.digest(), "big") / float(1 << 64)
+
+
+def class_weights(classes: NDArray[np.int64], power: float) -> NDArray[np.float32]:
+    """Weights [L, 4] of the classes of each label: inverse frequency to the ``power``, 1 on average over its cells."""
+    counts = np.stack([(classes == number).sum(axis=0) for number in range(len(CLASSES))], axis=1).astype(np.float64)
+    weights = (counts.sum(axis=1, keepdims=True) / len(CLASSES) / np.maximum(counts, 1)) ** power
+    weights = np.minimum(weights, _HEAVIEST)
+    total = np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    mean = (weights * counts).sum(axis=1, keepdims=True) / total
+    scaled: NDArray[np.float32] = (weights / np.where(mean > 0, mean, 1)).astype(np.float32)
+    return scaled
+
+
+def never_positive(classes: NDArray[np.int64], labels: Sequence[str], made: int = 0) -> list[str]:
+    """A warning for each label that is positive in none of the reports; the last ``made`` rows are no real ones."""
+    positive = classes == CLASS_OF[POSITIVE]
+    real, others = positive[: len(positive) - made], positive[len(positive) - made :]
+    return [
+        f"{label}: positive in none of the {len(real):,} reports to learn from"
+        + (f", and in {others[:, at].sum():,} of the {made:,} made of them" if made else "")
+        for at, label in enumerate(labels)
+        if not real[:, at].any()
+    ]
+
+
+def gold_examples(
+    path: Path, labels: Sequence[str], reports: Sequence[Report], sections: str
+) -> tuple[Examples, set[str]]:
+    """The gold labels of ``path`` with the texts of ``reports`` by study id, and the ids they have.
+
+    A cell ``x`` does not count. Raises ``DataError``: as ``read_labels``, for a column or cell that is wrong
+    (``data.label``, ``data.cell``), and if none of the studies is among the reports (``data.missing``).
+    """
+    table = read_labels(path, gold=True)
+    for name, column in table.columns.items():
+        if name not in labels and not column.holds_no_state():
+            message = f"{name[:40]!r} is no label of the schema"
+            raise DataError("data.label", message, where=str(path), hint=f"the labels are {', '.join(labels)}")
+    texts = {report.study_id: read(report, sections).text for report in reports}
+    rows = [row for row, study_id in enumerate(table.ids) if study_id in texts]
+    if not rows:
+        hint = "the reports of the gold studies have to be in the source"
+        raise DataError("data.missing", "no study of the gold is among the reports", where=str(path), hint=hint)
+    columns = [_gold_column(table, label) for label in labels]
+    classes = np.array([[column[row] for column in columns] for row in rows], dtype=np.int64)
+    trust = np.ones(classes.shape, dtype=np.float32)
+    return Examples([texts[table.ids[row]] for row in rows], classes, trust), set(table.ids)
+
+
+def _gold_column(table: LabelTable, label: str) -> list[int]:
+    column = table.columns.get(label)
+    if column is None:
+        # left out of the lines of a JSONL file it is blank; a table without the column says nothing of it
+        return [CLASS_OF[BLANK] if table.sparse else IGNORED] * len(table.ids)
+    _check_cells(column, table.path, label)
+    return [IGNORED if code == EXCLUDED else CLASS_OF[STATES[code]] for code in column.codes]
+
+
+def _check_cells(column: Column, path: Path, label: str) -> None:
+    if column.bad is not None:
+        row, shown = column.bad
+        raise DataError("data.cell", f"{shown} is none of 1, 0, -1, x and empty", where=at_row(path, row, label))

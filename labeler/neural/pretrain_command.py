@@ -1,0 +1,62 @@
+"""`radloop label pretrain`: the command, thin, without torch until it runs."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from labeler.neural.pretrain import PretrainSummary
+
+
+def pretrain_cli(
+    sources: Annotated[list[str], typer.Argument(metavar="SOURCE...", help="Tables, folders, archives of reports.")],
+    out: Annotated[Path, typer.Option("-o", "--out", metavar="RUN", help="Folder for the encoder.")],
+    config: Annotated[str, typer.Option(metavar="NAME|FILE", help="Recipe: shipped, or a file.")] = "label/pretrain",
+    set_: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change the recipe.")] = None,
+    leave_out: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Study ids not to use, one a line: those of a test.")
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on where an interrupted run stopped.")] = False,
+    format_: Annotated[
+        str | None, typer.Option("--format", metavar="NAME", help="Source format; `radloop ls readers` lists them.")
+    ] = None,
+    id_column: Annotated[str | None, typer.Option(metavar="NAME", help="Column of study ids.")] = None,
+    text_column: Annotated[str | None, typer.Option(metavar="NAME", help="Column of whole reports.")] = None,
+) -> None:
+    """Learn word pieces and an encoder from reports, for `radloop label train --encoder RUN`."""
+    from corpora.config import load_yaml
+    from corpora.readers import ReadOptions
+    from corpora.resources import config_path
+    from labeler.neural.bar import training
+    from labeler.neural.commands import ids_in
+    from labeler.neural.pretrain_recipe import PretrainRecipe
+
+    path = Path(config) if config.endswith((".yaml", ".yml")) else config_path(config)
+    recipe = load_yaml(path, PretrainRecipe, set_ or [])
+    options = ReadOptions(format=format_, id_column=id_column, text_column=text_column)
+    left_out = ids_in(leave_out) if leave_out else frozenset()
+    from labeler.neural.pretrain import pretrain
+
+    try:
+        with training("pretraining") as watch:
+            summary = pretrain(
+                sources, out, recipe, options=options, leave_out=left_out, resume=resume, command=sys.argv, watch=watch
+            )
+    except KeyboardInterrupt:
+        typer.echo("interrupted; the same command with --resume goes on from here", err=True)
+        raise
+    _say(summary)
+
+
+def _say(summary: PretrainSummary) -> None:
+    if summary.untouched:
+        typer.echo(f"nothing left to do: {summary.folder} is complete", err=True)
+        return
+    last = summary.epochs[-1]
+    typer.echo(f"{summary.counts['training']:,} reports learned from in {summary.seconds:.0f} s", err=True)
+    typer.echo(f"held out: {last.heldout_right:.1%} of masked words right, loss {last.heldout_loss:.3f}", err=True)
+    typer.echo(f"wrote {summary.folder}", err=True)

@@ -1,0 +1,349 @@
+"""Train a labeler on reports: weak labels of a teacher, then gold labels if there are any; the result is a folder.
+
+RUN/config.json, model.safetensors     the network, as transformers saves models
+RUN/tokenizer.json ...                 its tokenizer
+RUN/history.jsonl                      loss and held-out weighted F1 of every epoch
+RUN/calibration.json                   per label the temperature, and the calibration error without and with it
+RUN/manifest.json                      last of all
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any, Final
+
+import torch
+from accelerate import Accelerator  # type: ignore[import-untyped]
+from transformers import AutoConfig, AutoModel, AutoTokenizer, PreTrainedTokenizerFast
+
+from corpora.config import config_sha256
+from corpora.errors import ConfigError, DataError, RunError
+from corpora.readers import ReadOptions
+from corpora.runs import (
+    OutputTarget,
+    atomic_writer,
+    discard_work,
+    hash_input,
+    output_target,
+    write_manifest,
+    writing,
+)
+from corpora.schema import LabelSchema
+from corpora.types import Report
+from labeler.base import load
+from labeler.neural.batches import logits_of, quiet
+from labeler.neural.build import accelerator_of, begin_together, check_fit, pretrained, small_bert
+from labeler.neural.calibrate import calibration, temperatures
+from labeler.neural.data import (
+    Collected,
+    Examples,
+    class_weights,
+    collect,
+    gold_examples,
+    held_out,
+    never_positive,
+    weak_examples,
+)
+from labeler.neural.loop import Course, Encoded, Epoch, Stage, StepWatch, Tokens, Watch, changed_run, fit
+from labeler.neural.model import BertCnnConfig, BertCnnForLabels
+from labeler.neural.recipe import TrainRecipe
+from labeler.neural.tokenizer import train_tokenizer
+from labeler.neural.variants import Variants
+
+WEIGHTS: Final = "model.safetensors"
+HISTORY: Final = "history.jsonl"
+CALIBRATION: Final = "calibration.json"
+_PACKAGES: Final = ("torch", "transformers", "tokenizers", "accelerate", "safetensors", "numpy")
+
+
+@dataclass(frozen=True, slots=True)
+class TrainSummary:
+    """How a training run ended. ``weighted_f1`` is that of the held-out part in the best epoch of the last stage.
+
+    ``untouched``: it was complete already, and nothing was done.
+    """
+
+    folder: Path
+    counts: dict[str, int]
+    epochs: tuple[Epoch, ...]
+    weighted_f1: float
+    warnings: tuple[str, ...]
+    seconds: float
+    untouched: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Lessons:
+    """What there is to learn: weak and gold examples, each in a training and a held-out part, and the made-up ones."""
+
+    weak: Examples
+    weak_heldout: Examples
+    made: int
+    gold: Examples | None
+    gold_heldout: Examples | None
+
+
+def train(
+    sources: Sequence[str],
+    out: Path,
+    recipe: TrainRecipe,
+    *,
+    gold: Sequence[Path] = (),
+    options: ReadOptions | None = None,
+    leave_out: frozenset[str] = frozenset(),
+    resume: bool = False,
+    command: Iterable[str] = (),
+    watch: Watch = lambda epoch: None,
+    steps: StepWatch = lambda step: None,
+) -> TrainSummary:
+    """Train a labeler on the reports of ``sources`` into the folder ``out``.
+
+    ``gold`` are label tables of studies of the sources, on whose labels the network is trained last; these studies are
+    not among the weak ones. ``leave_out`` are ids of studies that are not used at all, such as those of a test.
+    ``watch`` is called after each epoch, ``steps`` after each step. Raises ``DataError``, ``ConfigError``,
+    ``RegistryError`` and ``RunError`` (``train.nan``, ``neural.memory``, ``run.*``).
+    """
+    began = time.monotonic()
+    target = _folder(out)
+    inputs: list[Path | str] = [*sources, *gold]
+    if resume and target.complete and target.table.is_file():
+        return _untouched(target, recipe, inputs)
+    teacher = load(recipe.teacher, recipe.label_schema)
+    collected = collect(sources, options or ReadOptions(), recipe.sections)
+    reports = [report for report in collected.reports if report.study_id not in leave_out]
+    lessons = _lessons(teacher, reports, recipe, gold)
+    accelerator = accelerator_of(recipe.precision, recipe.tracker, "train", target.out)
+    begin_together(accelerator, target, resume=resume)
+    quiet()
+    torch.manual_seed(recipe.seed)
+    tokenizer = _tokenizer(recipe, lessons.weak.texts)
+    model = _model(recipe, teacher.schema, tokenizer)
+    model.to(accelerator.device)
+    courses = _fit_all(model, tokenizer, lessons, recipe, accelerator, target, resume=resume, watch=watch, steps=steps)
+    calibrated = _calibrate(model, tokenizer, lessons, recipe.max_length)
+    counts = _counts(collected, reports, lessons, tokenizer, recipe.max_length)
+    seconds = time.monotonic() - began
+    epochs = tuple(epoch for course in courses for epoch in course.epochs)
+    if accelerator.is_main_process:
+        _publish(target, model, tokenizer, epochs, calibrated)
+        write_manifest(
+            target.manifest, command=list(command), config=recipe.model_dump(mode="json"), inputs=inputs,
+            leave_out=[target.out], counts=counts, wall_seconds=seconds, seed=recipe.seed, packages=_PACKAGES,
+        )  # fmt: skip
+        with writing(target.work):
+            discard_work(target)
+    warnings = tuple(never_positive(lessons.weak.classes, teacher.schema.labels, lessons.made))
+    return TrainSummary(target.out, counts, epochs, courses[-1].best_f1, warnings, seconds)
+
+
+def _folder(out: Path) -> OutputTarget:
+    target = output_target(out, WEIGHTS)
+    if not target.is_folder:
+        raise RunError("run.is_file", f"{out} names a table, and a model is a folder", hint="name a run folder")
+    return target
+
+
+def _untouched(target: OutputTarget, recipe: TrainRecipe, inputs: Sequence[Path | str]) -> TrainSummary:
+    """What the manifest says of a complete run, if it is this one."""
+    try:
+        made = json.loads(target.manifest.read_text(encoding="utf-8"))
+        lines = (target.out / HISTORY).read_text(encoding="utf-8").splitlines()
+        epochs = tuple(Epoch(**json.loads(line)) for line in lines)
+        before = (made["config_sha256"], [given["sha256"] for given in made["inputs"]])
+        counts, seconds = made["counts"], made["wall_seconds"]
+    except (OSError, ValueError, KeyError, TypeError):
+        hint = "run without --resume to start over"
+        raise RunError(
+            "run.damaged", "its manifest or history cannot be read", where=str(target.out), hint=hint
+        ) from None
+    if before != (config_sha256(recipe), [hash_input(given, [target.out])["sha256"] for given in inputs]):
+        raise changed_run(target.out)
+    best = max(epoch.weighted_f1 for epoch in epochs if epoch.stage == epochs[-1].stage)
+    return TrainSummary(target.out, counts, epochs, best, (), seconds, untouched=True)
+
+
+# What to learn
+
+
+def _lessons(teacher: Any, reports: Sequence[Report], recipe: TrainRecipe, gold: Sequence[Path]) -> _Lessons:
+    sections, labels = recipe.sections, teacher.schema.labels
+    gold_train = gold_heldout = None
+    if gold:
+        examples, ids = _all_gold(gold, labels, reports, sections)
+        reports = [report for report in reports if report.study_id not in ids]
+        gold_train, gold_heldout = _split(examples, recipe.heldout, "the gold")
+    weak, weak_heldout = _split(weak_examples(teacher, reports, sections, recipe.trust), recipe.heldout, "the reports")
+    made = Variants(teacher, weak.texts, recipe.label_schema).reports(
+        recipe.made, sections, recipe.seed, longest=recipe.longest, varied=recipe.varied
+    )
+    if made:
+        weak = weak + weak_examples(teacher, made, sections, recipe.trust)
+    return _Lessons(weak, weak_heldout, len(made), gold_train, gold_heldout)
+
+
+def _all_gold(
+    gold: Sequence[Path], labels: Sequence[str], reports: Sequence[Report], sections: str
+) -> tuple[Examples, set[str]]:
+    """The gold labels of all tables; a study in several counts with each."""
+    found = [gold_examples(path, labels, reports, sections) for path in gold]
+    examples = found[0][0]
+    for more, _ in found[1:]:
+        examples = examples + more
+    return examples, set().union(*(ids for _, ids in found))
+
+
+def _split(examples: Examples, share: float, what: str) -> tuple[Examples, Examples]:
+    held = held_out(examples.texts, share)
+    if held.all() or not held.any():
+        raise DataError(
+            "data.empty", f"{len(examples)} reports are too few for a training and a held-out part", where=what,
+            hint="give more reports, or another share heldout",
+        )  # fmt: skip
+    return examples.where(~held), examples.where(held)
+
+
+# What learns it
+
+
+def _tokenizer(recipe: TrainRecipe, texts: Sequence[str]) -> PreTrainedTokenizerFast:
+    encoder = recipe.encoder
+    if encoder.source is not None:
+        return pretrained(AutoTokenizer, encoder.source)  # type: ignore[no-any-return]
+    return train_tokenizer(
+        texts, vocab_size=encoder.vocab_size, min_frequency=encoder.min_frequency, max_length=recipe.max_length
+    )
+
+
+def _model(recipe: TrainRecipe, schema: LabelSchema, tokenizer: PreTrainedTokenizerFast) -> BertCnnForLabels:
+    source, head = recipe.encoder.source, recipe.head
+    config = pretrained(AutoConfig, source) if source else small_bert(recipe.encoder, tokenizer, recipe.max_length)
+    if source and isinstance(config, BertCnnConfig):
+        return _trained(source, config, recipe, schema, tokenizer)
+    check_fit(config, tokenizer, recipe.max_length, source or "encoder")
+    model = BertCnnForLabels(
+        BertCnnConfig(
+            encoder=config.to_dict(),
+            head=head.kind,
+            widths=list(head.widths),
+            filters=head.filters,
+            dropout=head.dropout,
+            label_names=list(schema.labels),
+            schema_name=schema.name,
+            no_finding=schema.no_finding,
+            sections=recipe.sections,
+            max_length=recipe.max_length,
+        )
+    )
+    if source:
+        model.encoder.load_state_dict(pretrained(AutoModel, source).state_dict(), strict=False)
+    return model
+
+
+def _trained(
+    source: str, config: BertCnnConfig, recipe: TrainRecipe, schema: LabelSchema, tokenizer: PreTrainedTokenizerFast
+) -> BertCnnForLabels:
+    """A network that is trained already, with its head. Raises ``ConfigError`` (``model.schema``)."""
+    own = (config.schema_name, tuple(config.label_names))
+    if own != (schema.name, schema.labels):
+        message = f"it gives the labels of {own[0]!r}, and {schema.name!r} is to be learned"
+        raise ConfigError("model.schema", message, where=source, hint="begin with an encoder, or with another schema")
+    check_fit(config.encoder, tokenizer, recipe.max_length, source)
+    model: BertCnnForLabels = pretrained(BertCnnForLabels, source)
+    model.config.sections, model.config.max_length = recipe.sections, recipe.max_length
+    return model
+
+
+# Learning
+
+
+def encode(tokenizer: PreTrainedTokenizerFast, examples: Examples, max_length: int) -> Encoded:
+    """The tokens of the texts, cut to ``max_length``, with their classes."""
+    ids = tokenizer(examples.texts, truncation=True, max_length=max_length, return_attention_mask=False)["input_ids"]
+    return Encoded(ids, examples.classes, examples.trust)
+
+
+def _fit_all(
+    model: BertCnnForLabels, tokenizer: PreTrainedTokenizerFast, lessons: _Lessons, recipe: TrainRecipe,
+    accelerator: Accelerator, target: OutputTarget, *, resume: bool, watch: Watch, steps: StepWatch,
+) -> list[Course]:  # fmt: skip
+    """The stages, one behind the other."""
+    passes = []
+    if recipe.weak.epochs:
+        passes.append(("weak", recipe.weak, lessons.weak, lessons.weak_heldout))
+    if lessons.gold is not None and lessons.gold_heldout is not None:
+        passes.append(("gold", recipe.gold, lessons.gold, lessons.gold_heldout))
+    special = frozenset(tokenizer.all_special_ids) - {tokenizer.unk_token_id}
+    tokens = Tokens(tokenizer.pad_token_id, tokenizer.mask_token_id, special)
+    if not passes:
+        raise ConfigError("config.value", "weak.epochs is 0 and there is no gold: nothing to learn from", where="weak")
+    courses = []
+    for name, stage_recipe, learned, heldout in passes:
+        stage = Stage(
+            name, stage_recipe, encode(tokenizer, learned, recipe.max_length),
+            encode(tokenizer, heldout, recipe.max_length), class_weights(learned.classes, recipe.balance), tokens,
+            recipe.word_dropout, recipe.seed, _key(recipe, learned, heldout), from_start=name == "gold",
+        )  # fmt: skip
+        checkpoint = target.work / f"{name}.pt"
+        courses.append(fit(model, stage, accelerator, checkpoint, resume=resume, watch=watch, steps=steps))
+    return courses
+
+
+def _key(recipe: TrainRecipe, *parts: Examples) -> str:
+    digest = blake2b(config_sha256(recipe).encode(), digest_size=16)
+    for part in parts:
+        digest.update(part.classes.tobytes())
+        digest.update("\0".join(part.texts).encode("utf-8", "surrogatepass"))
+    return digest.hexdigest()
+
+
+def _calibrate(
+    model: BertCnnForLabels, tokenizer: PreTrainedTokenizerFast, lessons: _Lessons, length: int
+) -> dict[str, Any]:
+    held = lessons.weak_heldout if lessons.gold_heldout is None else lessons.weak_heldout + lessons.gold_heldout
+    encoded = encode(tokenizer, held, length)
+    logits = logits_of(model, encoded.tokens, tokenizer.pad_token_id, 64)
+    found = temperatures(logits, encoded.classes)
+    model.config.temperatures = found
+    return calibration(logits, encoded.classes, list(model.config.label_names), found)
+
+
+def _counts(
+    collected: Collected, reports: Sequence[Report], lessons: _Lessons, tokenizer: PreTrainedTokenizerFast, length: int
+) -> dict[str, int]:
+    ids = tokenizer(lessons.weak.texts, return_attention_mask=False, verbose=False)["input_ids"]
+    return {
+        "reports": len(reports),
+        "left out": len(collected.reports) - len(reports),
+        "rejected": collected.rejected,
+        "without words": collected.wordless,
+        "weak, training": len(lessons.weak) - lessons.made,
+        "weak, made": lessons.made,
+        "weak, held out": len(lessons.weak_heldout),
+        "gold, training": len(lessons.gold) if lessons.gold else 0,
+        "gold, held out": len(lessons.gold_heldout) if lessons.gold_heldout else 0,
+        "cut to max_length": sum(len(text) > length for text in ids),
+        "word pieces": len(tokenizer),
+    }
+
+
+def _publish(
+    target: OutputTarget, model: BertCnnForLabels, tokenizer: PreTrainedTokenizerFast, epochs: Iterable[Epoch],
+    calibrated: Mapping[str, Any],
+) -> None:  # fmt: skip
+    made = target.work / "model"
+    with writing(target.out):
+        model.save_pretrained(made)
+        tokenizer.save_pretrained(made)
+        # the weights last: a folder without them is not taken for a model
+        for file in sorted(made.iterdir(), key=lambda file: file.name == WEIGHTS):
+            file.replace(target.out / file.name)
+    with atomic_writer(target.out / HISTORY) as history:
+        history.writelines(json.dumps(asdict(epoch)) + "\n" for epoch in epochs)
+    with atomic_writer(target.out / CALIBRATION) as page:
+        json.dump(calibrated, page, indent=2)
+        page.write("\n")
