@@ -127,7 +127,9 @@ def augment_examples(
     for row, at in enumerate(at for at in range(len(examples)) for _ in range(copies)):
         counted = np.flatnonzero(classes[row] != IGNORED)
         states = [CLASSES[number] for number in classes[row, counted]]
-        text, found = augmenter.augment(examples.texts[at], states, [labels[column] for column in counted], chance)
+        text, found = augmenter.augment(
+            examples.texts[at], states, [labels[column] for column in counted.tolist()], chance
+        )
         texts.append(text)
         classes[row, counted] = [CLASS_OF[state] for state in found]
     return Examples(texts, classes, np.repeat(examples.trust, copies, axis=0))
@@ -284,7 +286,7 @@ def _changed(augmenter: Augmenter, read: Read, label: str, state: State) -> dict
         return changed
     if state in _MENTIONED:
         return changed | {no_finding: BLANK}
-    now = dict(zip(read.vector.labels, read.vector.states, strict=True)) | read.states | {label: state}
+    now = {**dict(zip(read.vector.labels, read.vector.states, strict=True)), **read.states, label: state}
     others = any(found in _MENTIONED and one not in augmenter.beside for one, found in now.items())
     unlabeled = any(one.rule == _ABNORMALITY for one in read.vector.mentions)
     if read.vector[label] in _MENTIONED and not others and not unlabeled:
