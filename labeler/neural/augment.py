@@ -99,7 +99,7 @@ class Augmenter:
         """Whether ``phrase`` alone names ``label`` and nothing else."""
         key = phrase.lower(), label
         if key not in self._alone:
-            found = [one for one in self.labeler(f"There is {phrase}.").mentions if one.label != self.no_finding]
+            found = Said(0, 0, self.labeler(f"There is {phrase}.").mentions).findings(self.no_finding)
             self._alone[key] = len(found) == 1 and (found[0].label, found[0].rule) == (label, "asserted")
         return self._alone[key]
 

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Final
 
 from corpora.labels import State
 from corpora.types import Section
 from labeler.types import LabelVector, Mention
+
+_NO_MENTION: Final = "not this label"
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,8 +30,8 @@ class Said:
     mentions: tuple[Mention, ...]
 
     def findings(self, no_finding: str | None) -> list[Mention]:
-        """The mentions of other labels than ``no_finding``."""
-        return [one for one in self.mentions if one.label != no_finding]
+        """The mentions of other labels than ``no_finding``, without phrases that only have words of a label."""
+        return [one for one in self.mentions if one.label != no_finding and one.rule != _NO_MENTION]
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,7 @@ from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any, Final, Literal, Protocol
+from typing import Any, Final, Protocol
 
 import numpy as np
 import torch
@@ -37,7 +37,7 @@ from labeler.neural.predict import NeuralLabeler
 from labeler.neural.reading import CLASS_OF, Reading, read
 from labeler.types import Cue, Mention
 
-Method = Literal["occlusion", "integrated_gradients"]
+#: The methods, and the name of the rule in their mentions.
 RULES: Final[dict[str, str]] = {"occlusion": "occlusion", "integrated_gradients": "integrated gradients"}
 DEFAULT_SECTIONS: Final = "findings,impression"
 MOST_READ: Final = 128
@@ -82,18 +82,18 @@ class Attribution:
 
 
 def mentions(
-    labeler: Probable, report: str | Report, states: Sequence[State], method: Method = "occlusion",
+    labeler: Probable, report: str | Report, states: Sequence[State], method: str = "occlusion",
     sections: str = DEFAULT_SECTIONS,
 ) -> tuple[Mention, ...]:  # fmt: skip
     """A mention for each label of ``states`` that is not blank, in the order of the text; none where no word counts.
 
-    ``states`` are those that ``labeler`` gave the report. Raises ``ConfigError`` (``config.value``) for another method,
-    or for integrated gradients of what is no ``NeuralLabeler``.
+    ``method`` is one of ``RULES``; ``states`` are those that ``labeler`` gave the report. Raises ``ConfigError``
+    (``config.value``) for another method, or for integrated gradients of what is no ``NeuralLabeler``.
     """
     reading = read(Report("", report) if isinstance(report, str) else report, sections)
     if method == "occlusion":
         found = occlusion(labeler, reading.text, states)
-    elif method == "integrated_gradients" and isinstance(labeler, NeuralLabeler):
+    elif method in RULES and isinstance(labeler, NeuralLabeler):
         found = integrated_gradients(labeler, reading.text, states)
     else:
         raise ConfigError("config.value", f"no {method!r} of this labeler", hint=f"one of {', '.join(RULES)}")
