@@ -264,8 +264,9 @@ def fit(
 
     For each kind and state the network is followed from the confidence on at which most is won by it: cells that it
     reads right and the rules wrong, less those that the rules read right and it wrong. It is followed only where that
-    many more wins than losses would come with at most ``chance`` from a coin (a sign test); a label that ``gold``
-    leaves out is blank, and ``x`` does not count. No Finding follows from the others by its own cells.
+    many more wins than losses would come with at most ``chance`` from a coin (a sign test). Where there are too few
+    cells to tell, what holds of all cells together is taken, unless more is lost than won by it. A label that ``gold``
+    leaves out is blank, and ``x`` does not count.
     """
     won: defaultdict[tuple[Kind, State], list[tuple[float, int]]] = defaultdict(list)
     for one in hybrid.disagreements([report for report in reports if report.study_id in gold], sections):
@@ -273,13 +274,19 @@ def fit(
         if true != "x":
             gain = (one.network_state == true) - (one.rules_state == true)
             won[one.kind, one.network_state].append((one.confidence, gain))
-    kinds: defaultdict[Kind, dict[str, float]] = defaultdict(dict)
-    for (kind, state), cells in won.items():
-        least = _threshold(cells, chance)
-        if least is not None:
-            kinds[kind][STATE_NAMES[state]] = least
-    fitted = {kind: Thresholds(**kinds[kind]) for kind in get_args(Kind)}
+    of_all = _threshold([cell for cells in won.values() for cell in cells], chance)
+    fitted = {
+        kind: Thresholds(**{STATE_NAMES[state]: _fitted(won[kind, state], of_all, chance) for state in CLASSES})
+        for kind in get_args(Kind)
+    }
     return hybrid.recipe.model_copy(update=fitted)
+
+
+def _fitted(cells: Sequence[tuple[float, int]], of_all: float | None, chance: float) -> float | None:
+    own = _threshold(cells, chance)
+    if own is not None or of_all is None:
+        return own
+    return of_all if sum(gain for sure, gain in cells if sure >= of_all) >= 0 else None
 
 
 def _threshold(cells: Sequence[tuple[float, int]], chance: float) -> float | None:
