@@ -1,0 +1,12 @@
+"""Train an image encoder on uncertain labels, predict, evaluate, explain."""
+
+from __future__ import annotations
+
+import typer
+
+app = typer.Typer(
+    help="Train an image encoder on uncertain labels, predict, evaluate, explain.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
