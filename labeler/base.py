@@ -39,23 +39,43 @@ DEFAULT_SCHEMA: Final = "chexpert14.v1"
 def load(name: str = "rules.v1", schema: str = DEFAULT_SCHEMA) -> Labeler:
     """The labeler registered as ``name``, for a schema; or the one that ``radloop label train`` wrote to this folder.
 
-    A trained labeler has a schema of its own, and is refused for any other but the default one. Raises
-    ``RegistryError`` with the nearest names; for a folder as ``labeler.neural.predict.NeuralLabeler``.
+    ``hybrid.v1:RUN`` is the registered one with the network in the folder RUN. A trained labeler has a schema of its
+    own, and is refused for any other but the default one. Raises ``RegistryError`` with the nearest names; for a folder
+    as ``labeler.neural.predict.NeuralLabeler``.
 
     >>> load("rules.v1")("No effusion. Possible small pneumothorax.")["Pneumothorax"]
     -1
     """
-    if is_trained(name):
+    if Path(name).is_dir():
         from labeler.neural.predict import NeuralLabeler
 
         return NeuralLabeler(name, "" if schema == DEFAULT_SCHEMA else schema)
-    labeler: Labeler = find("labelers", name).load()(schema)
+    registered, _, folder = name.partition(":")
+    make = find("labelers", registered).load()
+    labeler: Labeler = make(schema, folder) if folder else make(schema)
     return labeler
+
+
+def network_of(name: str) -> Path | None:
+    """The folder of the trained network that the labeler ``name`` reads with, if it is one that does.
+
+    >>> network_of("rules.v1"), network_of("hybrid.v1:run-7")
+    (None, PosixPath('run-7'))
+    """
+    folder = name if Path(name).is_dir() else name.partition(":")[2]
+    return Path(folder) if folder else None
 
 
 def is_trained(name: str) -> bool:
     """Whether ``name`` is the folder of a trained labeler, not a registered name."""
     return Path(name).is_dir()
+
+
+def explain_by(labeler: Labeler, method: str) -> None:
+    """Let a network, that of a hybrid too, find its evidence by ``method``; other labelers have only one."""
+    for network in (labeler, getattr(labeler, "network", None)):
+        if hasattr(network, "evidence"):
+            network.evidence = method
 
 
 class ToyLabeler:

@@ -32,7 +32,7 @@ from corpora.runs import (
 )
 from corpora.sections import select
 from corpora.types import Report
-from labeler.base import Labeler, is_trained, load
+from labeler.base import Labeler, is_trained, load, network_of
 from labeler.chunks import Task, chunks, count_name
 from labeler.journal import Journal, Progress, part_path, refuse_if_busy
 from labeler.schemas import load_schema
@@ -42,7 +42,7 @@ from labeler.workers import labeled
 _PACKAGES: Final = ("spacy", "negspacy")
 _TRAINED_BY: Final = ("torch", "transformers", "tokenizers")
 # what a trained labeler's labels depend on, in its folder
-_TRAINED: Final = ("config.json", "model.safetensors", "tokenizer.json")
+_TRAINED: Final = ("config.json", "model.safetensors", "tokenizer.json", "hybrid.yaml")
 _STDIN: Final = "-"
 
 
@@ -51,7 +51,7 @@ class LabelRun(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    labeler: str = Field(default="rules.v1", description="Registered name of the labeler.")
+    labeler: str = Field(default="rules.v1", description="Registered name of the labeler, or a trained one's folder.")
     label_schema: str = Field(default="chexpert14.v1", description="Name of a shipped schema, or a YAML file.")
     sections: str = Field(default="findings,impression", description="Sections to read; a|b is the first one present.")
     evidence: bool = Field(default=False, description="Whether the mentions are written, too.")
@@ -188,18 +188,22 @@ def _check_writable(path: Path) -> None:
 
 def _inputs(source: str, run: LabelRun) -> list[str]:
     """The source, and the files of the schema, or of a trained labeler."""
+    folder = network_of(run.labeler)
+    network = [str(folder / name) for name in _TRAINED if (folder / name).is_file()] if folder else []
     if is_trained(run.labeler):
-        return [source, *(str(Path(run.labeler) / name) for name in _TRAINED if (Path(run.labeler) / name).is_file())]
+        return [source, *network]
     try:
         schema = load_schema(run.label_schema)
     except RegistryError:
         # the labeler may have a schema of its own, or else says what is wrong
-        return [source]
-    return [source, *map(str, getattr(schema, "files", ()))]
+        return [source, *network]
+    return [source, *map(str, getattr(schema, "files", ())), *network]
 
 
 def _packages(run: LabelRun) -> tuple[str, ...]:
-    return _TRAINED_BY if is_trained(run.labeler) else _PACKAGES
+    if is_trained(run.labeler):
+        return _TRAINED_BY
+    return _PACKAGES if network_of(run.labeler) is None else (*_PACKAGES, *_TRAINED_BY)
 
 
 def _key(run: LabelRun, inputs: Sequence[str]) -> dict[str, Any]:

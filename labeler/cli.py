@@ -29,6 +29,13 @@ app = typer.Typer(
 )
 
 
+class Method(StrEnum):
+    """How the evidence of a network is found."""
+
+    occlusion = "occlusion"
+    integrated_gradients = "integrated-gradients"
+
+
 class Engine(StrEnum):
     """Where a batch runs."""
 
@@ -36,7 +43,10 @@ class Engine(StrEnum):
 
 
 Labeler = Annotated[
-    str, typer.Option(metavar="NAME|RUN", help="Labeler; `radloop ls labelers` lists them; or a trained one's folder.")
+    str,
+    typer.Option(
+        metavar="NAME|RUN", help="Labeler; `radloop ls labelers` lists them; a trained one's folder; or hybrid.v1:RUN."
+    ),
 ]
 Schema = Annotated[str, typer.Option(metavar="NAME|FILE", help="Label schema: a shipped name, or a YAML file.")]
 Sections = Annotated[str, typer.Option(metavar="NAMES", help='Sections to read; "a|b" is the first one present.')]
@@ -102,6 +112,7 @@ def explain_cli(
     labeler: Labeler = "rules.v1",
     schema: Schema = "chexpert14.v1",
     sections: Sections = "findings,impression",
+    method: Annotated[Method, typer.Option(help="How the evidence of a network is found.")] = Method.occlusion,
     json_: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Show what a labeler reads in one report, and why."""
@@ -111,12 +122,14 @@ def explain_cli(
 
     from corpora.runs import atomic_writer
     from corpora.types import Report
-    from labeler.base import is_trained, load
+    from labeler.base import explain_by, is_trained, load
     from labeler.explain import explain_html, explain_text, to_json
     from labeler.schemas import load_schema
 
     report = Report("", _report_text(text))
-    vector = load(labeler, schema)(report, sections)
+    reader = load(labeler, schema)
+    explain_by(reader, method.name)
+    vector = reader(report, sections)
     rules = None if is_trained(labeler) else load_schema(schema)
     if html is not None:
         with atomic_writer(html) as file:

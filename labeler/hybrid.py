@@ -1,7 +1,6 @@
 """hybrid.v1: rules and a network together, the network asked where the rules are known to be weak.
 
-    hybrid = load_hybrid("run-7")
-    hybrid("No effusion. Possible small pneumothorax.")["Pneumothorax"]
+    load("hybrid.v1:run-7")("No effusion. Possible small pneumothorax.")["Pneumothorax"]
 
 Where both give a label the same state, that is it. Where they do not, the rules' state stands unless the network is
 surer of another one than a threshold says, which depends on how the rules came to theirs (``Kind``) and on what the
@@ -356,3 +355,14 @@ def load_hybrid(folder: Path | str, schema: str = "chexpert14.v1") -> HybridLabe
 
     own = Path(folder) / BESIDE_NETWORK
     return HybridLabeler(schema, NeuralLabeler(folder, schema), load_recipe(own if own.is_file() else None))
+
+
+def load_hybrid_v1(schema: str = "chexpert14.v1", folder: str = "") -> HybridLabeler:
+    """Rules and a network, ``hybrid.v1:RUN``: where the network is sure and the rules see nothing, it speaks.
+
+    Raises ``ConfigError`` (``model.missing``) without a folder, else as ``load_hybrid``.
+    """
+    if not folder:
+        hint = "name it as hybrid.v1:RUN, where RUN is the folder that `radloop label train` wrote"
+        raise ConfigError("model.missing", "hybrid.v1 needs a network", hint=hint)
+    return load_hybrid(folder, schema)

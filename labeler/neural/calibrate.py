@@ -1,53 +1,51 @@
 """Temperatures by which probabilities come to mean what they say, and how far off they were before and are after.
 
 Guo et al., "On calibration of modern neural networks", ICML 2017: one temperature per label, of least log loss on the
-held-out part, found by L-BFGS; the expected calibration error over 15 bins of the probability of the class given.
+held-out reports; the expected calibration error over 15 bins of the probability of the class given. The temperature is
+that of the sentences' logits, the loss that of the reports they make.
 """
 
 from __future__ import annotations
 
-import math
+from collections.abc import Sequence
 from typing import Any, Final
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
+from labeler.neural.combine import report_probabilities
 from labeler.neural.measure import softmax
 from labeler.neural.reading import IGNORED
 
 COOLEST, HOTTEST = 0.25, 8.0
 _BINS: Final = 15
-_STEPS: Final = 100
+_LEAST: Final = 1e-6
+# 24 to an octave, 1 among them
+_TRIED: Final = COOLEST * 2.0 ** (np.arange(24 * 5 + 1) / 24)
 
 
-def temperatures(logits: NDArray[np.float32], truth: NDArray[np.int64]) -> list[float]:
+def temperatures(
+    logits: NDArray[np.float32], sizes: Sequence[int], truth: NDArray[np.int64], no_finding: int | None = None
+) -> list[float]:
     """For each label the temperature of least log loss: between 1/4 and 8, and 1 where nothing can be told.
 
-    ``logits`` [N, L, 4], ``truth`` [N, L] class numbers, -100 where there is none.
+    ``logits`` [S, L, 4] are those of sentences, ``truth`` [N, L] class numbers of the reports they make (``sizes`` [N]
+    of them each), -100 where there is none.
     """
-    return [_temperature(logits[:, at], truth[:, at]) for at in range(truth.shape[1])]
+    losses = np.stack(
+        [_losses(report_probabilities(softmax(logits / one), sizes, no_finding), truth) for one in _TRIED]
+    )
+    told = [len(np.unique(column[column != IGNORED])) > 1 for column in truth.T]
+    best = losses.argmin(axis=0)
+    return [float(_TRIED[at]) if known else 1.0 for at, known in zip(best, told, strict=True)]
 
 
-def _temperature(logits: NDArray[np.float32], truth: NDArray[np.int64]) -> float:
+def _losses(probabilities: NDArray[np.float64], truth: NDArray[np.int64]) -> NDArray[np.float64]:
+    """The log loss [L] of each label."""
     known = truth != IGNORED
-    if len(np.unique(truth[known])) < 2:
-        return 1.0
-    rows = torch.from_numpy(logits[known].astype(np.float64))
-    right = torch.from_numpy(truth[known])
-    # of the logarithm, so that it stays above zero; the log loss is convex in 1 / temperature, so there is one minimum
-    log = torch.zeros((), dtype=torch.float64, requires_grad=True)
-    optimizer = torch.optim.LBFGS([log], max_iter=_STEPS, line_search_fn="strong_wolfe")
-
-    def loss() -> torch.Tensor:
-        optimizer.zero_grad()
-        value = torch.nn.functional.cross_entropy(rows / log.exp(), right)
-        value.backward()  # type: ignore[no-untyped-call]
-        return value
-
-    optimizer.step(loss)  # type: ignore[no-untyped-call]
-    found = math.exp(float(log.detach())) if math.isfinite(float(log.detach())) else 1.0
-    return min(max(found, COOLEST), HOTTEST)
+    right = np.take_along_axis(probabilities, np.where(known, truth, 0)[:, :, None], axis=-1)[:, :, 0]
+    lost: NDArray[np.float64] = np.where(known, -np.log(np.maximum(right, _LEAST)), 0.0).sum(axis=0)
+    return lost
 
 
 def calibration_error(probabilities: NDArray[np.float64], truth: NDArray[np.int64]) -> float | None:
@@ -63,10 +61,12 @@ def calibration_error(probabilities: NDArray[np.float64], truth: NDArray[np.int6
 
 
 def calibration(
-    logits: NDArray[np.float32], truth: NDArray[np.int64], labels: list[str], found: list[float]
-) -> dict[str, Any]:
+    logits: NDArray[np.float32], sizes: Sequence[int], truth: NDArray[np.int64], labels: Sequence[str],
+    found: Sequence[float], no_finding: int | None = None,
+) -> dict[str, Any]:  # fmt: skip
     """Per label the cells, the temperature and the calibration error without and with it; and over all labels."""
-    before, after = softmax(logits), softmax(logits / np.array(found, dtype=np.float32)[None, :, None])
+    cooled = logits / np.array(found, dtype=np.float32)[None, :, None]
+    before, after = (report_probabilities(softmax(one), sizes, no_finding) for one in (logits, cooled))
     rows = {
         label: {
             "cells": int((truth[:, at] != IGNORED).sum()),

@@ -15,8 +15,13 @@ if TYPE_CHECKING:
 
 
 def train_cli(
-    sources: Annotated[list[str], typer.Argument(metavar="SOURCE...", help="Tables, folders, archives of reports.")],
     out: Annotated[Path, typer.Option("-o", "--out", metavar="RUN", help="Folder for the model.")],
+    sources: Annotated[
+        list[str] | None, typer.Argument(metavar="SOURCE...", help="Tables, folders, archives of reports.")
+    ] = None,
+    corpus: Annotated[
+        list[str] | None, typer.Option(metavar="SOURCE", help="The same as an option; may be given again.")
+    ] = None,
     config: Annotated[str, typer.Option(metavar="NAME|FILE", help="Recipe: shipped, or a file.")] = "label/bertcnn",
     teacher: Annotated[str | None, typer.Option(metavar="NAME", help="Labeler to learn from.")] = None,
     gold: Annotated[
@@ -43,6 +48,9 @@ def train_cli(
     from labeler.neural.bar import training
     from labeler.neural.recipe import TrainRecipe
 
+    reports = [*(sources or []), *(corpus or [])]
+    if not reports:
+        raise typer.BadParameter("name reports to learn from", param_hint="SOURCE... or --corpus")
     given = {"teacher": teacher, "encoder.source": encoder}
     changes = [*(set_ or []), *(f"{name}={json.dumps(value)}" for name, value in given.items() if value)]
     path = Path(config) if config.endswith((".yaml", ".yml")) else config_path(config)
@@ -54,7 +62,7 @@ def train_cli(
     try:
         with training("training") as steps:
             summary = train(
-                sources, out, recipe, gold=gold or (), options=options, leave_out=left_out, resume=resume,
+                reports, out, recipe, gold=gold or (), options=options, leave_out=left_out, resume=resume,
                 command=sys.argv, watch=_say_epoch, steps=steps,
             )  # fmt: skip
     except KeyboardInterrupt:

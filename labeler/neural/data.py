@@ -1,4 +1,8 @@
-"""Reports to learn from: weak labels of a teacher and how far they are trusted, gold labels, the held-out part."""
+"""What is learned from: a teacher's labels of sentences and how far they are trusted, labels of whole reports.
+
+A teacher reads sentence by sentence what a network is to read sentence by sentence. What is known of a report as a
+whole, by gold or because it is held out to measure by, belongs to the bag of its sentences.
+"""
 
 from __future__ import annotations
 
@@ -13,9 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from corpora.errors import DataError
-from corpora.labels import BLANK, POSITIVE, UNCERTAIN, State
+from corpora.labels import BLANK, NEGATIVE, POSITIVE, UNCERTAIN, State
 from corpora.readers import ReadOptions, open_source
-from corpora.types import Reject, Report
+from corpora.types import Reject, Report, Section
 from corpora.unique import SeenIds
 from labeler.base import Labeler
 from labeler.neural.reading import CLASS_OF, CLASSES, IGNORED, has_words, read
@@ -24,6 +28,7 @@ from labeler.score_io import EXCLUDED, STATES, Column, LabelTable, at_row, read_
 from labeler.types import LabelVector
 
 _AT_ONCE: Final = 1000
+_STOPS: Final = (".", "?", "!")
 # a label's class that is never seen weighs as one seen once; no class weighs more than this many times another
 _HEAVIEST: Final = 10.0
 
@@ -77,29 +82,60 @@ def collect(sources: Sequence[str], options: ReadOptions, sections: str) -> Coll
     return Collected(reports, rejected, wordless)
 
 
-def weak_examples(labeler: Labeler, reports: Sequence[Report], sections: str, trust: TrustRecipe) -> Examples:
-    """What ``labeler`` says of each report, and how far that is trusted.
+def whole_reports(labeler: Labeler, reports: Sequence[Report], sections: str) -> Examples:
+    """What ``labeler`` says of each report as a whole, all of it trusted."""
+    states = [row for chunk in _chunks(reports) for row in labeler.states(chunk, sections)]
+    classes = _classes(states, len(labeler.schema.labels))
+    return Examples([read(report, sections).text for report in reports], classes, np.ones(classes.shape, np.float32))
+
+
+def weak_examples(labeler: Labeler, texts: Sequence[str], trust: TrustRecipe) -> Examples:
+    """What ``labeler`` says of each sentence, and how far that is trusted.
 
     A cell counts in the loss with ``trust.uncertain`` where the labeler leaves it open, and with ``trust.contradicted``
-    where its evidence holds two states; where it does both, with both.
+    where its evidence holds two states; where it does both, with both. A sentence is negative of No Finding if a normal
+    sentence before it would not make a normal report.
     """
+    schema = labeler.schema
+    reports = [_as_report(text) for text in texts]
     states: list[tuple[State, ...]] = []
-    trusted: list[list[float]] = []
-    labels = labeler.schema.labels
+    trusted = np.ones((len(texts), len(schema.labels)), dtype=np.float32)
     if trust.contradicted < 1:
-        for report in reports:
-            vector = labeler(report, sections)
+        for row, report in enumerate(reports):
+            vector = labeler(report)
             states.append(vector.states)
-            torn = _contradicted(vector)
-            trusted.append([trust.contradicted if label in torn else 1.0 for label in labels])
+            for label in _contradicted(vector):
+                trusted[row, schema.labels.index(label)] = trust.contradicted
     else:
-        for chunk in _chunks(reports):
-            states += labeler.states(chunk, sections)
-    shape = (len(reports), len(labels))
-    classes = np.array([[CLASS_OF[state] for state in row] for row in states], dtype=np.int64).reshape(shape)
-    weights = np.array(trusted, dtype=np.float32).reshape(shape) if trusted else np.ones(shape, dtype=np.float32)
-    weights[classes == CLASS_OF[UNCERTAIN]] *= trust.uncertain
-    return Examples([read(report, sections).text for report in reports], classes, weights)
+        states = [row for chunk in _chunks(reports) for row in labeler.states(chunk)]
+    classes = _classes(states, len(schema.labels))
+    trusted[classes == CLASS_OF[UNCERTAIN]] *= trust.uncertain
+    if schema.no_finding in schema.labels:
+        _mark_abnormal(labeler, texts, classes[:, schema.labels.index(schema.no_finding)])
+    return Examples(list(texts), classes, trusted)
+
+
+def _mark_abnormal(labeler: Labeler, texts: Sequence[str], no_finding: NDArray[np.int64]) -> None:
+    """Make the cells of No Finding negative where a text stands in its way."""
+    normal = [text for text, number in zip(texts, no_finding, strict=True) if number == CLASS_OF[POSITIVE]]
+    if not normal:
+        return
+    first = min(set(normal), key=lambda text: (len(text), text))
+    first = first if first.endswith(_STOPS) else f"{first}."
+    at = labeler.schema.labels.index(labeler.schema.no_finding or "")
+    together = [_as_report(f"{first} {text}") for text in texts]
+    for row, states in enumerate(row for chunk in _chunks(together) for row in labeler.states(chunk)):
+        if states[at] is BLANK:
+            no_finding[row] = CLASS_OF[NEGATIVE]
+
+
+def _as_report(text: str) -> Report:
+    return Report("", text, (Section("findings", 0, len(text)),))
+
+
+def _classes(states: Sequence[tuple[State, ...]], labels: int) -> NDArray[np.int64]:
+    cells = [[CLASS_OF[state] for state in row] for row in states]
+    return np.array(cells, dtype=np.int64).reshape(len(states), labels)
 
 
 def _contradicted(vector: LabelVector) -> set[str]:
@@ -142,11 +178,11 @@ def class_weights(classes: NDArray[np.int64], power: float) -> NDArray[np.float3
 
 
 def never_positive(classes: NDArray[np.int64], labels: Sequence[str], made: int = 0) -> list[str]:
-    """A warning for each label that is positive in none of the reports; the last ``made`` rows are no real ones."""
+    """A warning for each label that is positive in none of the sentences; the last ``made`` rows are no real ones."""
     positive = classes == CLASS_OF[POSITIVE]
     real, others = positive[: len(positive) - made], positive[len(positive) - made :]
     return [
-        f"{label}: positive in none of the {len(real):,} reports to learn from"
+        f"{label}: positive in none of the {len(real):,} sentences to learn from"
         + (f", and in {others[:, at].sum():,} of the {made:,} made of them" if made else "")
         for at, label in enumerate(labels)
         if not real[:, at].any()

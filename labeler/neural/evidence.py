@@ -9,8 +9,8 @@ Two ways, both in probability of the label's state:
   time.
 - integrated gradients (Sundararajan, Taly and Yan, ICML 2017, arXiv:1703.01365): the gradient by the word's embeddings
   along the straight way from a text of masks alone to the text. They add up to what all words together change. The way
-  is taken in ``STEPS`` points of Gauss and Legendre for each window of the text in which a label is decided; in
-  ``MORE_STEPS`` instead where the sum of some label is off by more than ``TOLERANCE``.
+  is taken in ``STEPS`` points of Gauss and Legendre for each sentence in which a label is decided; in ``MORE_STEPS``
+  instead where the sum of some label is off by more than ``TOLERANCE``.
 
 A label gets one mention, of the words that count most. Its cues say how much these add, and which others add as much
 as half of that.
@@ -170,8 +170,8 @@ def _groups(words: Sequence[Span], most: int) -> list[Span]:
 
 
 @dataclass(frozen=True, slots=True)
-class _Window:
-    """A part of the text as the network reads it: ids, which of them are masked at the start of the way, spans."""
+class _Sentence:
+    """A sentence of the text as the network reads it: ids, which of them are masked at the start of the way, spans."""
 
     ids: list[int]
     inner: list[bool]
@@ -183,27 +183,27 @@ def integrated_gradients(
 ) -> Attribution:  # fmt: skip
     """What each word adds to the probability of each label's state, on the way from masks alone to the text.
 
-    A label is explained in the window of the text that decides it. Costs ``steps`` readings of each such window
-    (``STEPS``, and ``MORE_STEPS`` where these are too few, if not given), and as many gradients for each label in it
-    that is not blank.
+    A label is explained in the sentence that most probably has its state. Costs ``steps`` readings of each such
+    sentence (``STEPS``, and ``MORE_STEPS`` where these are too few, if not given), and as many gradients for each label
+    in it that is not blank.
     """
     words = Reading(text).words()
     asserted = [at for at, state in enumerate(states) if state is not BLANK]
     added = np.zeros((len(states), len(words)))
     rest, changed = np.zeros(len(states)), np.zeros(len(states))
-    windows = list(_windows(labeler, text)) if words and asserted else []
-    deciding = _deciding(labeler, text, windows)
-    for number, window in enumerate(windows):
+    sentences = list(_sentences(labeler, text)) if words and asserted else []
+    deciding = _deciding(labeler, sentences, states) if sentences else []
+    for number, sentence in enumerate(sentences):
         labels = [at for at in asserted if deciding[at] == number]
         if not labels:
             continue
         targets = [(at, CLASS_OF[states[at]]) for at in labels]
-        tokens, difference = _along(labeler, window, targets, steps or STEPS)
+        tokens, difference = _along(labeler, sentence, targets, steps or STEPS)
         if steps is None and np.abs(tokens.sum(axis=1) - difference).max() > TOLERANCE:
-            tokens, difference = _along(labeler, window, targets, MORE_STEPS)
+            tokens, difference = _along(labeler, sentence, targets, MORE_STEPS)
         changed[labels] = difference
-        for place, span in enumerate(window.spans):
-            word = _word_at(words, span) if window.inner[place] else None
+        for place, span in enumerate(sentence.spans):
+            word = _word_at(words, span) if sentence.inner[place] else None
             if word is None:
                 rest[labels] += tokens[:, place]
             else:
@@ -211,18 +211,17 @@ def integrated_gradients(
     return Attribution(tuple(words), np.round(added, _DECIMALS), rest, changed)
 
 
-def _windows(labeler: NeuralLabeler, text: str) -> Iterator[_Window]:
-    (windows,) = labeler._windows([text])
-    for ids, spans in zip(windows.ids, windows.spans, strict=True):
-        yield _Window(ids, [span is not None for span in spans], [span or (0, 0) for span in spans])
+def _sentences(labeler: NeuralLabeler, text: str) -> Iterator[_Sentence]:
+    (pieces,) = labeler.pieces([text])
+    for ids, spans in zip(pieces.ids, pieces.spans, strict=True):
+        yield _Sentence(ids, [span is not None for span in spans], [span or (0, 0) for span in spans])
 
 
-def _deciding(labeler: NeuralLabeler, text: str, windows: Sequence[_Window]) -> list[int]:
-    """For each label the window that is least blank."""
-    if len(windows) < 2:
-        return [0] * len(labeler.schema.labels)
-    blank = labeler._predicted([window.ids for window in windows])[:, :, CLASS_OF[BLANK]]
-    decided: list[int] = blank.argmin(axis=0).tolist()
+def _deciding(labeler: NeuralLabeler, sentences: Sequence[_Sentence], states: Sequence[State]) -> list[int]:
+    """For each label the sentence that most probably has its state."""
+    probabilities = labeler.piece_probabilities([one.ids for one in sentences])
+    classes = [CLASS_OF[state] for state in states]
+    decided: list[int] = probabilities[:, np.arange(len(states)), classes].argmax(axis=0).tolist()
     return decided
 
 
@@ -232,12 +231,12 @@ def _word_at(words: Sequence[Span], span: Span) -> int | None:
 
 
 def _along(
-    labeler: NeuralLabeler, window: _Window, targets: Sequence[tuple[int, int]], steps: int
+    labeler: NeuralLabeler, sentence: _Sentence, targets: Sequence[tuple[int, int]], steps: int
 ) -> tuple[Array, Array]:
-    """What each token adds [targets, T] on the way from masks to the window, and the difference [targets] it makes."""
+    """What each token adds [targets, T] on the way from masks to the sentence; the difference [targets] it makes."""
     model, embedding = labeler._model, labeler._model.encoder.get_input_embeddings()
-    ids = torch.tensor(window.ids, device=model.device)
-    inner = torch.tensor(window.inner, device=model.device)
+    ids = torch.tensor(sentence.ids, device=model.device)
+    inner = torch.tensor(sentence.inner, device=model.device)
     with torch.no_grad():
         end = embedding(ids)
         begin = embedding(torch.where(inner, labeler._tokenizer.mask_token_id, ids))

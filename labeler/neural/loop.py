@@ -10,6 +10,7 @@ import copy
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
+from itertools import accumulate, chain, pairwise
 from pathlib import Path
 from typing import Any, Final
 
@@ -24,23 +25,38 @@ from corpora.errors import RunError
 from corpora.runs import atomic_writer
 from labeler.neural.bar import Step
 from labeler.neural.batches import logits_of, padded
-from labeler.neural.measure import weighted_f1
-from labeler.neural.model import BertCnnForLabels
+from labeler.neural.combine import combined, report_probabilities
+from labeler.neural.measure import softmax, weighted_f1
+from labeler.neural.model import BertCnnForLabels, mean_loss
 from labeler.neural.recipe import StageRecipe
 
 # batches of one length are cut from so many at a time, so that little is padded and the order stays by chance
 _POOLED_BATCHES: Final = 50
 _LARGEST_GRADIENT: Final = 1.0
 _HELD_OUT_BATCH: Final = 64
+_LEAST_PROBABILITY: Final = 1e-6
 
 
 @dataclass(frozen=True, slots=True)
 class Encoded:
-    """Token ids of texts, the class numbers [N, L] of their labels, and how far each is trusted [N, L]."""
+    """Token ids of sentences, the class numbers [N, L] of labels, and how far each is trusted [N, L].
+
+    The labels are those of the sentences; where ``sizes`` [N] are given, those of reports of so many sentences each,
+    one behind the other.
+    """
 
     tokens: list[list[int]]
     classes: NDArray[np.int64]
     trust: NDArray[np.float32]
+    sizes: tuple[int, ...] | None = None
+
+    def __len__(self) -> int:
+        return len(self.classes)
+
+    def groups(self) -> list[list[list[int]]]:
+        """The sentences of each row of the labels."""
+        ends = list(accumulate(self.sizes if self.sizes is not None else [1] * len(self.tokens)))
+        return [self.tokens[begin:end] for begin, end in pairwise([0, *ends])]
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,8 +99,8 @@ class Course:
 class Stage:
     """One pass of training. ``key`` says of which run: a checkpoint of another one is not resumed.
 
-    ``cell_weights`` are the weights [L, 4] of the classes in the loss. ``from_start``: the weights it begins with count
-    as epoch 0, and are kept if no epoch is better.
+    ``cell_weights`` are the weights [L, 4] of the classes in the loss. ``heldout`` are reports. ``from_start``: the
+    weights it begins with count as epoch 0, and are kept if no epoch is better.
     """
 
     name: str
@@ -96,6 +112,7 @@ class Stage:
     word_dropout: float
     seed: int
     key: str
+    no_finding: int | None
     from_start: bool = False
 
 
@@ -140,7 +157,7 @@ def fit(
 def steps_per_epoch(stage: Stage, accelerator: Accelerator) -> int:
     """How often the weights change in an epoch: each time for the batches of all processes."""
     at_once: int = stage.recipe.batch_size * stage.recipe.accumulate * accelerator.num_processes
-    return math.ceil(len(stage.train.tokens) / at_once)
+    return math.ceil(len(stage.train) / at_once)
 
 
 def _epoch(
@@ -151,7 +168,8 @@ def _epoch(
     # a process of several draws its own dropout
     torch.manual_seed(stage.seed * 100_003 + number * 1009 + accelerator.process_index)
     recipe, each = stage.recipe, steps_per_epoch(stage, accelerator)
-    batches = list(_batches(stage.train.tokens, recipe.batch_size, stage.seed * 100_003 + number))
+    groups = stage.train.groups()
+    batches = list(_batches(groups, recipe.batch_size, stage.seed * 100_003 + number))
     cell_weights = torch.from_numpy(stage.cell_weights).to(accelerator.device)
     model.train()
     losses: list[float] = []
@@ -161,7 +179,7 @@ def _epoch(
         mine = group[accelerator.process_index :: accelerator.num_processes].tolist() or group[:1].tolist()
         value = 0.0
         for at in mine:
-            loss = _loss(model, stage, batches[at], cell_weights, accelerator) / len(mine)
+            loss = _loss(model, stage, groups, batches[at], cell_weights, accelerator) / len(mine)
             accelerator.backward(loss)
             value += float(loss.detach())
         if not math.isfinite(value):
@@ -180,20 +198,27 @@ def _epoch(
 
 
 def _loss(
-    model: torch.nn.Module, stage: Stage, batch: NDArray[np.int64], cell_weights: Tensor, accelerator: Accelerator
-) -> Tensor:
+    model: torch.nn.Module, stage: Stage, groups: Sequence[Sequence[Sequence[int]]], batch: NDArray[np.int64],
+    cell_weights: Tensor, accelerator: Accelerator,
+) -> Tensor:  # fmt: skip
     device = accelerator.device
-    ids, mask = padded([stage.train.tokens[at] for at in batch], stage.tokens.pad, device)
+    ids, mask = padded(list(chain.from_iterable(groups[at] for at in batch)), stage.tokens.pad, device)
     classes = torch.from_numpy(stage.train.classes[batch]).to(device)
-    trust = torch.from_numpy(stage.train.trust[batch]).to(device)
-    loss: Tensor = model(_masked(ids, mask, stage), mask, classes, _weights_of(classes, cell_weights) * trust).loss
-    return loss
+    weights = _weights_of(classes, cell_weights) * torch.from_numpy(stage.train.trust[batch]).to(device)
+    ids = _masked(ids, mask, stage)
+    if stage.train.sizes is None:
+        loss: Tensor = model(ids, mask, classes, weights).loss
+        return loss
+    owners = torch.repeat_interleave(torch.tensor([len(groups[at]) for at in batch], device=device))
+    sentences = model(ids, mask).logits.float().softmax(dim=-1)
+    logarithms = combined(sentences, owners, len(batch), stage.no_finding).clamp_min(_LEAST_PROBABILITY).log()
+    return mean_loss(logarithms, classes, weights)
 
 
-def _batches(tokens: Sequence[Sequence[int]], size: int, seed: int) -> Iterator[NDArray[np.int64]]:
+def _batches(groups: Sequence[Sequence[Sequence[int]]], size: int, seed: int) -> Iterator[NDArray[np.int64]]:
     draw = np.random.default_rng(seed)
-    order = draw.permutation(len(tokens))
-    lengths = np.array([len(ids) for ids in tokens])
+    order = draw.permutation(len(groups))
+    lengths = np.array([sum(map(len, sentences)) for sentences in groups])
     batches = []
     for at in range(0, len(order), size * _POOLED_BATCHES):
         pool = order[at : at + size * _POOLED_BATCHES]
@@ -218,7 +243,9 @@ def _weights_of(classes: Tensor, cell_weights: Tensor) -> Tensor:
 
 def _score(model: BertCnnForLabels, stage: Stage) -> float:
     logits = logits_of(model, stage.heldout.tokens, stage.tokens.pad, _HELD_OUT_BATCH)
-    return weighted_f1(logits.argmax(axis=-1), stage.heldout.classes)
+    sizes = stage.heldout.sizes or (1,) * len(stage.heldout)
+    found = report_probabilities(softmax(logits), sizes, stage.no_finding)
+    return weighted_f1(found.argmax(axis=-1), stage.heldout.classes)
 
 
 # Checkpoints

@@ -104,7 +104,9 @@ class BertCnnForLabels(PreTrainedModel):
         states = self.encoder(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
         features = self._convolved(states, attention_mask) if len(self.convolutions) else states[:, 0]
         logits = self.heads(self.dropout(features)).unflatten(-1, (-1, len(CLASSES)))
-        return LabelOutput(None if labels is None else _loss(logits, labels, weights), logits)
+        if labels is None:
+            return LabelOutput(None, logits)
+        return LabelOutput(mean_loss(logits.float().log_softmax(dim=-1), labels, weights), logits)
 
     def _convolved(self, states: Tensor, mask: Tensor) -> Tensor:
         inside = mask.unsqueeze(1).bool()
@@ -125,8 +127,12 @@ def _encoder(config: Any) -> nn.Module:
         return AutoModel.from_config(config)  # type: ignore[no-any-return, no-untyped-call]
 
 
-def _loss(logits: Tensor, labels: Tensor, weights: Tensor | None) -> Tensor:
-    each = F.cross_entropy(logits.float().flatten(0, 1), labels.flatten(), ignore_index=IGNORED, reduction="none")
+def mean_loss(logarithms: Tensor, labels: Tensor, weights: Tensor | None = None) -> Tensor:
+    """The mean of minus the logarithms [B, L, 4] of probabilities at ``labels`` [B, L], by ``weights`` [B, L].
+
+    Cells of -100 do not count.
+    """
+    each = F.nll_loss(logarithms.flatten(0, 1), labels.flatten(), ignore_index=IGNORED, reduction="none")
     counts = (labels.flatten() != IGNORED).float()
     if weights is not None:
         counts = counts * weights.flatten()

@@ -3,9 +3,8 @@
     labeler = NeuralLabeler("run-7")
     labeler("No effusion. Possible small pneumothorax.")["Pneumothorax"]
 
-A text longer than the network reads is read in windows, one behind the other; for each label the window that is least
-blank speaks. Evidence is by occlusion (Zeiler and Fergus, ECCV 2014): a word counts as far as the probability of the
-label's state falls when the word is masked.
+A report is read sentence by sentence (a sentence longer than the network reads, in parts), and what is said of it
+follows from what is said of them: ``labeler.neural.combine``. Evidence: ``labeler.neural.evidence``.
 """
 
 from __future__ import annotations
@@ -13,7 +12,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import chain
 from pathlib import Path
 from typing import Any, Final
 
@@ -23,25 +21,20 @@ from numpy.typing import NDArray
 from transformers import AutoConfig, AutoTokenizer
 
 from corpora.errors import ConfigError, DataError
-from corpora.labels import BLANK, State
+from corpora.labels import State
 from corpora.schema import LabelSchema
 from corpora.types import Report
 from labeler.neural.batches import logits_of, quiet
+from labeler.neural.combine import report_probabilities
 from labeler.neural.measure import softmax
 from labeler.neural.model import BertCnnConfig, BertCnnForLabels
-from labeler.neural.reading import CLASS_OF, CLASSES, Reading, has_words, read
-from labeler.types import LabelVector, Mention
+from labeler.neural.reading import CLASSES, read, sentences_of
+from labeler.types import LabelVector
 
 NAMES: Final = {"cnn": "bertcnn.v1", "cls": "bert.v1"}
 _NEEDED: Final = ("config.json", "model.safetensors", "tokenizer.json")
-_BLANK: Final = CLASS_OF[BLANK]
 _CPU_BATCH: Final = 64
 _GPU_BATCH: Final = 512
-# occlusions of one report: the words of a longer one are masked some at a time
-_MOST_OCCLUDED: Final = 128
-# a word is evidence if masking it costs this much, and half of what the best word costs
-_LEAST_FALL: Final = 0.05
-_SHARE_OF_BEST: Final = 0.5
 # far above rounding, so that evidence is the same in another batch
 _DECIMALS: Final = 4
 
@@ -50,8 +43,8 @@ Span = tuple[int, int]
 
 
 @dataclass(frozen=True, slots=True)
-class _Windows:
-    """The tokens of a text in windows, and the span of each token in the text (None for the special ones)."""
+class Pieces:
+    """The tokens of a text sentence by sentence, and the span of each token in it (None for the special ones)."""
 
     ids: list[list[int]]
     spans: list[list[Span | None]]
@@ -61,20 +54,22 @@ class NeuralLabeler:
     """The labeler in ``folder``: what ``radloop label train`` or ``save_pretrained`` wrote there.
 
     ``schema`` is a shipped name or a YAML file, if it has to be the network's. ``device`` is one of torch; a GPU if
-    there is one, and there in bf16. ``batch_size`` texts are read at once; fewer where a GPU's memory does not hold
-    them. Raises ``DataError`` (``model.missing``, ``model.damaged``) and ``ConfigError`` (``model.kind``,
-    ``model.schema``, ``model.tokenizer``).
+    there is one, and there in bf16. ``batch_size`` sentences are read at once; fewer where a GPU's memory does not hold
+    them. ``evidence`` is a method of ``labeler.neural.evidence``. Raises ``DataError`` (``model.missing``,
+    ``model.damaged``) and ``ConfigError`` (``model.kind``, ``model.schema``, ``model.tokenizer``).
     """
 
     def __init__(
-        self, folder: Path | str, schema: str = "", *, device: str | None = None, batch_size: int | None = None
-    ) -> None:
+        self, folder: Path | str, schema: str = "", *, device: str | None = None, batch_size: int | None = None,
+        evidence: str = "occlusion",
+    ) -> None:  # fmt: skip
         folder = Path(folder)
         model, self._tokenizer = _loaded(folder)
         config = model.config
         self.schema = LabelSchema(config.schema_name, tuple(config.label_names), config.no_finding)
         _check_schema(self.schema, schema, folder)
         self.made_by = f"{NAMES[config.head]}+{_digest(folder / _NEEDED[1])}"
+        self.evidence = evidence
         self._temperatures = np.array(config.temperatures or [1.0] * len(config.label_names), dtype=np.float32)
         self._length = config.max_length - 2
         self._model = model.to(device or ("cuda" if torch.cuda.is_available() else "cpu"))
@@ -82,14 +77,13 @@ class NeuralLabeler:
         self._batch = batch_size or (_GPU_BATCH if self._half else _CPU_BATCH)
 
     def __call__(self, report: str | Report, sections: str = "findings,impression") -> LabelVector:
-        """Label one report, with the words that decided as mentions (rule ``occlusion``)."""
+        """Label one report, with the words that decided as mentions."""
+        from labeler.neural.evidence import mentions
+
         report = Report("", report) if isinstance(report, str) else report
-        reading = read(report, sections)
-        windows = self._windows([reading.text])[0]
-        each = self._each_window([windows])[0]
-        states = _states(_spoken(each))
-        mentions = self._mentions(reading, windows, each, states)
-        return LabelVector(report.study_id, self.schema.name, self.schema.labels, states, mentions, self.made_by)
+        states = self.states([report], sections)[0]
+        found = mentions(self, report, states, self.evidence, sections)
+        return LabelVector(report.study_id, self.schema.name, self.schema.labels, states, found, self.made_by)
 
     def text_of(self, report: Report, sections: str = "findings,impression") -> str:
         """What is read of a report: its ``sections``, with a line break between them."""
@@ -105,123 +99,56 @@ class NeuralLabeler:
 
         Of a report pass on what is to be read of it: its Findings and Impression. One without words is blank.
         """
-        found = [_spoken(each) for each in self._each_window(self._windows(texts))]
-        return np.stack(found) if found else np.empty((0, len(self.schema.labels), len(CLASSES)))
+        pieces = self.pieces(texts)
+        rows = [ids for text in pieces for ids in text.ids]
+        return self._combined(self.piece_probabilities(rows), [len(text.ids) for text in pieces])
 
-    def _windows(self, texts: Sequence[str]) -> list[_Windows]:
-        if not texts:
-            return []
-        tokenizer = self._tokenizer
+    def pieces(self, texts: Sequence[str]) -> list[Pieces]:
+        """What the network reads of each text."""
+        spans = [sentences_of(text) for text in texts]
         # half a surrogate pair is nothing a tokenizer can take; its place stays filled
-        plain = [text.encode("utf-8", "surrogatepass").decode("utf-8", "replace") if _broken(text) else text
-                 for text in texts]  # fmt: skip
-        read = tokenizer(
+        plain = [
+            _whole(text[start:end]) for text, found in zip(texts, spans, strict=True) for start, end in found
+        ]  # fmt: skip
+        if not plain:
+            return [Pieces([], []) for _ in texts]
+        read = self._tokenizer(
             plain, add_special_tokens=False, return_attention_mask=False, return_offsets_mapping=True, verbose=False
         )
-        first, last = tokenizer.cls_token_id, tokenizer.sep_token_id
-        made = []
-        for text, ids, spans in zip(texts, read["input_ids"], read["offset_mapping"], strict=True):
-            begins = range(0, len(ids), self._length) if has_words(text) else range(0)
-            made.append(
-                _Windows(
-                    [[first, *ids[at : at + self._length], last] for at in begins],
-                    [[None, *spans[at : at + self._length], None] for at in begins],
-                )
-            )
+        tokens = zip(read["input_ids"], read["offset_mapping"], strict=True)
+        return [self._pieces([(start, *next(tokens)) for start, _ in found]) for found in spans]
+
+    def _pieces(self, sentences: Sequence[tuple[int, list[int], list[Span]]]) -> Pieces:
+        first, last = self._tokenizer.cls_token_id, self._tokenizer.sep_token_id
+        made = Pieces([], [])
+        for start, ids, spans in sentences:
+            placed = [(begin + start, end + start) for begin, end in spans]
+            for at in range(0, len(ids), self._length):
+                made.ids.append([first, *ids[at : at + self._length], last])
+                made.spans.append([None, *placed[at : at + self._length], None])
         return made
 
-    def _each_window(self, texts: Sequence[_Windows]) -> list[Array]:
-        """For each text the probabilities [windows, L, 4]; no window is a text without words."""
-        probabilities = self._predicted(list(chain.from_iterable(text.ids for text in texts)))
-        ends = np.cumsum([len(text.ids) for text in texts])
-        return np.split(probabilities, ends[:-1]) if len(texts) else []
+    def piece_probabilities(self, rows: Sequence[Sequence[int]]) -> Array:
+        """Calibrated probabilities [S, L, 4] of sentences by their tokens; equal ones are read once."""
+        places: dict[tuple[int, ...], int] = {}
+        at = [places.setdefault(tuple(ids), len(places)) for ids in rows]
+        logits = logits_of(self._model, list(places), self._tokenizer.pad_token_id, self._batch, half=self._half)
+        # as many decimals as do not depend on the batch, and no more: what follows from them is the same, too
+        found: Array = np.round(softmax(logits / self._temperatures[None, :, None]), _DECIMALS)
+        return found[at] if at else found
 
-    def _predicted(self, tokens: list[list[int]]) -> Array:
-        logits = logits_of(self._model, tokens, self._tokenizer.pad_token_id, self._batch, half=self._half)
-        return np.round(softmax(logits / self._temperatures[None, :, None]), _DECIMALS)
-
-    # evidence
-
-    def _mentions(
-        self, reading: Reading, windows: _Windows, each: Array, states: tuple[State, ...]
-    ) -> tuple[Mention, ...]:
-        asserted = [at for at, state in enumerate(states) if state is not BLANK]
-        words = reading.words()
-        if not asserted or not words:
-            return ()
-        groups = _groups(words)
-        falls = self._falls(windows, each, groups, states)
-        found = [
-            (reading.place(start), reading.place(end - 1) + 1, at)
-            for at in asserted
-            for start, end in _spans(groups, falls[:, at])
-        ]
-        return tuple(
-            Mention(self.schema.labels[at], start, end, states[at], (), "occlusion") for start, end, at in sorted(found)
-        )
-
-    def _falls(self, windows: _Windows, each: Array, groups: Sequence[Span], states: tuple[State, ...]) -> Array:
-        """How far the probability [groups, L] of each label's state falls when a group of words is masked."""
-        mask = self._tokenizer.mask_token_id
-        rows: list[list[int]] = []
-        places: list[tuple[int, int]] = []
-        for number, group in enumerate(groups):
-            for window, (ids, spans) in enumerate(zip(windows.ids, windows.spans, strict=True)):
-                hit = [span is not None and span[0] < group[1] and group[0] < span[1] for span in spans]
-                if any(hit):
-                    rows.append([mask if one else token for token, one in zip(ids, hit, strict=True)])
-                    places.append((number, window))
-        without = np.repeat(each[None], len(groups), axis=0)
-        for (number, window), probabilities in zip(places, self._predicted(rows), strict=True):
-            without[number, window] = probabilities
-        classes = np.array([CLASS_OF[state] for state in states])
-        labels = np.arange(len(states))
-        masked = np.stack([_spoken(one)[labels, classes] for one in without])
-        falls: Array = _spoken(each)[labels, classes] - masked
-        return falls
+    def _combined(self, pieces: Array, sizes: Sequence[int]) -> Array:
+        names, no_finding = self.schema.labels, self.schema.no_finding
+        found = report_probabilities(pieces, sizes, names.index(no_finding) if no_finding in names else None)
+        return np.round(found, _DECIMALS)
 
 
-def _broken(text: str) -> bool:
-    return any("\ud800" <= character <= "\udfff" for character in text) if not text.isascii() else False
-
-
-def _spoken(windows: Array) -> Array:
-    """Of the probabilities [windows, L, 4] those of the window that is least blank, for each label."""
-    if not len(windows):
-        alone = np.zeros(windows.shape[1:])
-        alone[:, _BLANK] = 1.0
-        return alone
-    chosen = windows[:, :, _BLANK].argmin(axis=0)
-    spoken: Array = windows[chosen, np.arange(windows.shape[1])]
-    return spoken
+def _whole(text: str) -> str:
+    return text if text.isascii() else text.encode("utf-8", "surrogatepass").decode("utf-8", "replace")
 
 
 def _states(probabilities: Array) -> tuple[State, ...]:
     return tuple([CLASSES[number] for number in probabilities.argmax(axis=-1)])
-
-
-def _groups(words: Sequence[Span]) -> list[Span]:
-    """Spans of one word each, or of as many as keep the number of spans in bounds."""
-    size = -(-len(words) // _MOST_OCCLUDED)
-    return [(words[at][0], words[min(at + size, len(words)) - 1][1]) for at in range(0, len(words), size)]
-
-
-def _spans(groups: Sequence[Span], falls: Array) -> list[Span]:
-    """The spans of the groups that decided; those side by side are one."""
-    best = falls.max()
-    if best <= 0:
-        return []
-    least = min(best, max(_LEAST_FALL, _SHARE_OF_BEST * best))
-    spans: list[Span] = []
-    before = -2
-    for at in np.flatnonzero(falls >= least).tolist():
-        start, end = groups[at]
-        if at == before + 1:
-            spans[-1] = (spans[-1][0], end)
-        else:
-            spans.append((start, end))
-        before = at
-    return spans
 
 
 # loading

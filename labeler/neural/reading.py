@@ -2,7 +2,8 @@
 
     blank 0, positive 1, negative 2, uncertain 3
 
-The text is the selected sections with a line break between them; ``Reading.place`` leads back to the report.
+The text is the selected sections with a line break between them; ``Reading.place`` leads back to the report. A network
+reads it sentence by sentence.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import Final
 from corpora.labels import BLANK, NEGATIVE, POSITIVE, UNCERTAIN, State
 from corpora.sections import select
 from corpora.types import Report
+from labeler.rules.sentences import sentences
 
 CLASSES: Final[tuple[State, ...]] = (BLANK, POSITIVE, NEGATIVE, UNCERTAIN)
 CLASS_OF: Final[dict[State, int]] = {state: number for number, state in enumerate(CLASSES)}
@@ -51,6 +53,16 @@ def read(report: Report, sections: str) -> Reading:
         length += part.end - part.start + 1
     text = "\n".join([report.text[part.start : part.end] for part in parts])
     return Reading(text, tuple(begins), tuple([part.start for part in parts]))
+
+
+def sentences_of(text: str) -> list[tuple[int, int]]:
+    """Spans of the sentences of ``text`` that have words.
+
+    >>> text = "1. No effusion. 2. ..."
+    >>> [text[start:end] for start, end in sentences_of(text)]
+    ['No effusion.']
+    """
+    return [(start, end) for start, end in sentences(text) if _WORD.search(text, start, end)]
 
 
 def has_words(text: str) -> bool:

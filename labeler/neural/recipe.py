@@ -56,7 +56,7 @@ class StageRecipe(BaseModel):
 
     epochs: int = Field(ge=0, description="Most epochs; 0 leaves the pass out.")
     patience: int = Field(ge=1, description="Epochs without a better weighted F1 on the held-out part that end it.")
-    batch_size: int = Field(default=32, ge=1, description="Reports at once on a device.")
+    batch_size: int = Field(default=64, ge=1, description="Sentences, or of gold reports, at once on a device.")
     accumulate: int = Field(default=1, ge=1, description="Batches whose gradients make one step.")
     learning_rate: float = Field(gt=0, description="Highest learning rate of AdamW; 3e-5 suits a pretrained encoder.")
     weight_decay: float = Field(default=0.01, ge=0, description="Weight decay of AdamW.")
@@ -86,14 +86,13 @@ class TrainRecipe(BaseModel):
     sections: str = Field(default="findings,impression", description="Sections to read; a|b is the first one present.")
     encoder: EncoderRecipe = Field(default=EncoderRecipe(), description="The encoder.")
     head: HeadRecipe = Field(default=HeadRecipe(), description="What stands on it.")
-    max_length: int = Field(default=200, ge=8, description="Most tokens of a report in training; the rest is cut.")
+    max_length: int = Field(default=200, ge=8, description="Most tokens of a sentence in training; the rest is cut.")
     heldout: float = Field(default=0.1, gt=0, lt=1, description="Share of the reports, by hash of text, to stop by.")
     made: int = Field(
-        default=80_000, ge=0, description="Reports made of the sentences of others and labeled by the teacher, in all."
+        default=200_000, ge=0, description="Sentences made of those of the reports and labeled by the teacher, in all."
     )
-    longest: int = Field(default=5, ge=1, description="Most sentences of such a report.")
     varied: float = Field(
-        default=0.6, ge=0, le=1, description="Share of their sentences in which findings and cues are exchanged."
+        default=0.85, ge=0, le=1, description="Share of them in which findings and cues are exchanged."
     )
     trust: TrustRecipe = Field(default=TrustRecipe(), description="Weights of what the teacher is less certain of.")
     word_dropout: float = Field(default=0.0, ge=0, lt=1, description="Share of tokens masked in training.")

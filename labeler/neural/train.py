@@ -17,8 +17,10 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
 import torch
 from accelerate import Accelerator  # type: ignore[import-untyped]
+from numpy.typing import NDArray
 from transformers import AutoConfig, AutoModel, AutoTokenizer, PreTrainedTokenizerFast
 
 from corpora.config import config_sha256
@@ -48,9 +50,11 @@ from labeler.neural.data import (
     held_out,
     never_positive,
     weak_examples,
+    whole_reports,
 )
 from labeler.neural.loop import Course, Encoded, Epoch, Stage, StepWatch, Tokens, Watch, changed_run, fit
 from labeler.neural.model import BertCnnConfig, BertCnnForLabels
+from labeler.neural.reading import read, sentences_of
 from labeler.neural.recipe import TrainRecipe
 from labeler.neural.tokenizer import train_tokenizer
 from labeler.neural.variants import Variants
@@ -79,10 +83,12 @@ class TrainSummary:
 
 @dataclass(frozen=True, slots=True)
 class _Lessons:
-    """What there is to learn: weak and gold examples, each in a training and a held-out part, and the made-up ones."""
+    """What there is to learn: weakly labeled sentences of ``reports`` reports and ``made`` ones, the last of them; gold
+    reports; and of both the reports that are held out."""
 
     weak: Examples
     weak_heldout: Examples
+    reports: int
     made: int
     gold: Examples | None
     gold_heldout: Examples | None
@@ -177,13 +183,19 @@ def _lessons(teacher: Any, reports: Sequence[Report], recipe: TrainRecipe, gold:
         examples, ids = _all_gold(gold, labels, reports, sections)
         reports = [report for report in reports if report.study_id not in ids]
         gold_train, gold_heldout = _split(examples, recipe.heldout, "the gold")
-    weak, weak_heldout = _split(weak_examples(teacher, reports, sections, recipe.trust), recipe.heldout, "the reports")
-    made = Variants(teacher, weak.texts, recipe.label_schema).reports(
-        recipe.made, sections, recipe.seed, longest=recipe.longest, varied=recipe.varied
-    )
-    if made:
-        weak = weak + weak_examples(teacher, made, sections, recipe.trust)
-    return _Lessons(weak, weak_heldout, len(made), gold_train, gold_heldout)
+    learned, heldout = _apart(reports, sections, recipe.heldout)
+    texts = [read(report, sections).text for report in learned]
+    sentences = [text[start:end] for text in texts for start, end in sentences_of(text)]
+    made = Variants(teacher, texts, recipe.label_schema).sentences(recipe.made, recipe.seed, varied=recipe.varied)
+    weak = weak_examples(teacher, [*sentences, *made], recipe.trust)
+    weak_heldout = whole_reports(teacher, heldout, sections)
+    return _Lessons(weak, weak_heldout, len(learned), len(made), gold_train, gold_heldout)
+
+
+def _apart(reports: Sequence[Report], sections: str, share: float) -> tuple[list[Report], list[Report]]:
+    held = _held([read(report, sections).text for report in reports], share, "the reports")
+    apart = [[report for report, out in zip(reports, held, strict=True) if out == side] for side in (False, True)]
+    return apart[0], apart[1]
 
 
 def _all_gold(
@@ -198,13 +210,18 @@ def _all_gold(
 
 
 def _split(examples: Examples, share: float, what: str) -> tuple[Examples, Examples]:
-    held = held_out(examples.texts, share)
+    held = _held(examples.texts, share, what)
+    return examples.where(~held), examples.where(held)
+
+
+def _held(texts: Sequence[str], share: float, what: str) -> NDArray[np.bool_]:
+    held = held_out(texts, share)
     if held.all() or not held.any():
         raise DataError(
-            "data.empty", f"{len(examples)} reports are too few for a training and a held-out part", where=what,
+            "data.empty", f"{len(texts)} reports are too few for a training and a held-out part", where=what,
             hint="give more reports, or another share heldout",
         )  # fmt: skip
-    return examples.where(~held), examples.where(held)
+    return held
 
 
 # What learns it
@@ -262,9 +279,22 @@ def _trained(
 
 
 def encode(tokenizer: PreTrainedTokenizerFast, examples: Examples, max_length: int) -> Encoded:
-    """The tokens of the texts, cut to ``max_length``, with their classes."""
-    ids = tokenizer(examples.texts, truncation=True, max_length=max_length, return_attention_mask=False)["input_ids"]
-    return Encoded(ids, examples.classes, examples.trust)
+    """The tokens of sentences, cut to ``max_length``, with their classes."""
+    return Encoded(_ids(tokenizer, examples.texts, max_length), examples.classes, examples.trust)
+
+
+def encode_reports(tokenizer: PreTrainedTokenizerFast, examples: Examples, max_length: int) -> Encoded:
+    """The tokens of the sentences of whole reports, cut to ``max_length`` each, with the reports' classes."""
+    bags = [[text[start:end] for start, end in sentences_of(text)] for text in examples.texts]
+    sentences = [sentence for bag in bags for sentence in bag]
+    tokens = _ids(tokenizer, sentences, max_length) if sentences else []
+    return Encoded(tokens, examples.classes, examples.trust, tuple(map(len, bags)))
+
+
+def _ids(tokenizer: PreTrainedTokenizerFast, texts: Sequence[str], max_length: int) -> list[list[int]]:
+    read = tokenizer(list(texts), truncation=True, max_length=max_length, return_attention_mask=False)
+    ids: list[list[int]] = read["input_ids"]
+    return ids
 
 
 def _fit_all(
@@ -272,11 +302,12 @@ def _fit_all(
     accelerator: Accelerator, target: OutputTarget, *, resume: bool, watch: Watch, steps: StepWatch,
 ) -> list[Course]:  # fmt: skip
     """The stages, one behind the other."""
+    length = recipe.max_length
     passes = []
     if recipe.weak.epochs:
-        passes.append(("weak", recipe.weak, lessons.weak, lessons.weak_heldout))
+        passes.append(("weak", recipe.weak, encode(tokenizer, lessons.weak, length), lessons.weak_heldout))
     if lessons.gold is not None and lessons.gold_heldout is not None:
-        passes.append(("gold", recipe.gold, lessons.gold, lessons.gold_heldout))
+        passes.append(("gold", recipe.gold, encode_reports(tokenizer, lessons.gold, length), lessons.gold_heldout))
     special = frozenset(tokenizer.all_special_ids) - {tokenizer.unk_token_id}
     tokens = Tokens(tokenizer.pad_token_id, tokenizer.mask_token_id, special)
     if not passes:
@@ -284,20 +315,26 @@ def _fit_all(
     courses = []
     for name, stage_recipe, learned, heldout in passes:
         stage = Stage(
-            name, stage_recipe, encode(tokenizer, learned, recipe.max_length),
-            encode(tokenizer, heldout, recipe.max_length), class_weights(learned.classes, recipe.balance), tokens,
-            recipe.word_dropout, recipe.seed, _key(recipe, learned, heldout), from_start=name == "gold",
+            name, stage_recipe, learned, encode_reports(tokenizer, heldout, length),
+            class_weights(learned.classes, recipe.balance), tokens, recipe.word_dropout, recipe.seed,
+            _key(recipe, learned, heldout), _no_finding(model), from_start=name == "gold",
         )  # fmt: skip
         checkpoint = target.work / f"{name}.pt"
         courses.append(fit(model, stage, accelerator, checkpoint, resume=resume, watch=watch, steps=steps))
     return courses
 
 
-def _key(recipe: TrainRecipe, *parts: Examples) -> str:
+def _no_finding(model: BertCnnForLabels) -> int | None:
+    names = list(model.config.label_names)
+    return names.index(model.config.no_finding) if model.config.no_finding in names else None
+
+
+def _key(recipe: TrainRecipe, learned: Encoded, heldout: Examples) -> str:
     digest = blake2b(config_sha256(recipe).encode(), digest_size=16)
-    for part in parts:
-        digest.update(part.classes.tobytes())
-        digest.update("\0".join(part.texts).encode("utf-8", "surrogatepass"))
+    digest.update(repr((learned.tokens, learned.sizes)).encode())
+    digest.update("\0".join(heldout.texts).encode("utf-8", "surrogatepass"))
+    for classes in (learned.classes, heldout.classes):
+        digest.update(classes.tobytes())
     return digest.hexdigest()
 
 
@@ -305,11 +342,12 @@ def _calibrate(
     model: BertCnnForLabels, tokenizer: PreTrainedTokenizerFast, lessons: _Lessons, length: int
 ) -> dict[str, Any]:
     held = lessons.weak_heldout if lessons.gold_heldout is None else lessons.weak_heldout + lessons.gold_heldout
-    encoded = encode(tokenizer, held, length)
+    encoded = encode_reports(tokenizer, held, length)
     logits = logits_of(model, encoded.tokens, tokenizer.pad_token_id, 64)
-    found = temperatures(logits, encoded.classes)
+    sizes, no_finding = encoded.sizes or (), _no_finding(model)
+    found = temperatures(logits, sizes, encoded.classes, no_finding)
     model.config.temperatures = found
-    return calibration(logits, encoded.classes, list(model.config.label_names), found)
+    return calibration(logits, sizes, encoded.classes, list(model.config.label_names), found, no_finding)
 
 
 def _counts(
@@ -321,9 +359,10 @@ def _counts(
         "left out": len(collected.reports) - len(reports),
         "rejected": collected.rejected,
         "without words": collected.wordless,
-        "weak, training": len(lessons.weak) - lessons.made,
-        "weak, made": lessons.made,
+        "weak, training": lessons.reports,
         "weak, held out": len(lessons.weak_heldout),
+        "sentences": len(lessons.weak) - lessons.made,
+        "sentences, made": lessons.made,
         "gold, training": len(lessons.gold) if lessons.gold else 0,
         "gold, held out": len(lessons.gold_heldout) if lessons.gold_heldout else 0,
         "cut to max_length": sum(len(text) > length for text in ids),

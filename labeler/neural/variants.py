@@ -1,4 +1,4 @@
-"""Reports made of the sentences of others, with findings, anatomy and cues exchanged: what they mean, a teacher says.
+"""Sentences made of others, with findings, anatomy and cues exchanged: what they mean, a teacher says.
 
     No pleural effusion.       -> no evidence of atelectasis.     possible pleural effusion.
     The heart size is normal.  -> The mediastinum is enlarged.
@@ -12,18 +12,16 @@ labeled anew.
 from __future__ import annotations
 
 import random
-import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from corpora.errors import RegistryError
-from corpora.types import Report, Section
 from labeler.base import Labeler
+from labeler.neural.reading import sentences_of
 from labeler.rules.lexicon import CueLexicon
 from labeler.rules.phrases import expand
-from labeler.rules.sentences import sentences
 from labeler.schemas import RulesSchema, load_schema
 from labeler.types import Mention
 
@@ -62,30 +60,24 @@ class Carrier:
 
 
 class Variants:
-    """Makes reports of the sentences of ``texts``, as ``labeler`` reads them, with the phrases of ``schema``.
+    """Makes sentences of those of ``texts``, as ``labeler`` reads them, with the phrases of ``schema``.
 
     ``schema`` is a shipped name or a YAML file; of another kind of schema only the words of the texts are used.
     """
 
     def __init__(self, labeler: Labeler, texts: Sequence[str], schema: str) -> None:
-        plain = dict.fromkeys(text[start:end] for text in texts for start, end in sentences(text))
+        plain = dict.fromkeys(text[start:end] for text in texts for start, end in sentences_of(text))
         self._carriers = [Carrier(text, _spans(text, labeler(text).mentions)) for text in plain]
         self._pools = _pools(self._carriers, schema)
         self._kinds = sorted(self._pools)
         self._has_cues = not (_BEFORE.isdisjoint(self._kinds) or _AFTER.isdisjoint(self._kinds))
 
-    def reports(self, number: int, sections: str, seed: int, *, longest: int, varied: float) -> list[Report]:
-        """``number`` reports of up to ``longest`` sentences, a share ``varied`` of them changed; by ``seed`` alone."""
+    def sentences(self, number: int, seed: int, *, varied: float = 1.0) -> list[str]:
+        """``number`` sentences, a share ``varied`` of them changed, by ``seed`` alone; none of no sentences."""
         if not self._carriers:
             return []
         chance = random.Random(seed)
-        name = re.split(r"[,|]", sections)[0].strip()
-        made = []
-        for at in range(number):
-            parts = [self._sentence(chance, varied) for _ in range(chance.randint(1, longest))]
-            text = " ".join(parts)
-            made.append(Report(f"made {at}", text, (Section(name, 0, len(text)),)))
-        return made
+        return [self._sentence(chance, varied) for _ in range(number)]
 
     def _sentence(self, chance: random.Random, varied: float) -> str:
         carrier = chance.choice(self._carriers)

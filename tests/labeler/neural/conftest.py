@@ -22,12 +22,11 @@ TINY = TrainRecipe(
     head=HeadRecipe(widths=(1, 2, 3), filters=64, dropout=0.0),
     max_length=96,
     heldout=0.15,
-    made=850,
-    longest=4,
-    varied=0.2,
+    made=2500,
+    varied=0.5,
     word_dropout=0.02,
     balance=0.3,
-    weak=StageRecipe(epochs=6, patience=6, batch_size=8, learning_rate=2e-3),
+    weak=StageRecipe(epochs=6, patience=6, batch_size=16, learning_rate=2e-3),
     gold=StageRecipe(epochs=3, patience=3, batch_size=8, learning_rate=1e-3),
 )
 

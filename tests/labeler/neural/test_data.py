@@ -13,7 +13,15 @@ from corpora.labels import format_cell
 from corpora.readers import ReadOptions
 from corpora.types import Report
 from labeler.base import load
-from labeler.neural.data import class_weights, collect, gold_examples, held_out, never_positive, weak_examples
+from labeler.neural.data import (
+    class_weights,
+    collect,
+    gold_examples,
+    held_out,
+    never_positive,
+    weak_examples,
+    whole_reports,
+)
 from labeler.neural.measure import weighted_f1
 from labeler.neural.reading import CLASSES, IGNORED, read
 from labeler.neural.recipe import TrustRecipe
@@ -68,7 +76,7 @@ def test_class_weights_are_one_on_average_and_favour_what_is_rare(classes, power
 def test_a_label_without_positives_is_named():
     assert [line.split(":")[0] for line in never_positive(np.array([[1, 0], [0, 2]]), ["A", "B"])] == ["B"]
     (line,) = never_positive(np.array([[1, 0], [0, 2], [0, 1], [0, 1], [0, 0]]), ["A", "B"], made=3)
-    assert "none of the 2 reports" in line
+    assert "none of the 2 sentences" in line
     assert "in 2 of the 3 made" in line
 
 
@@ -97,19 +105,32 @@ def test_reports_are_collected_once_and_the_rest_is_counted(tmp_path):
 
 def test_less_certain_labels_are_trusted_less():
     texts = [
-        "No pleural effusion. Small left pleural effusion.", "Possible pneumonia.", "Edema.",
-        "No edema. Possible pneumonia, pneumonia is likely. Small pneumothorax. No pneumothorax.",
+        "No pleural effusion on the right, small left pleural effusion.", "Possible pneumonia.", "Edema.",
+        "No pneumothorax on the left but a small pneumothorax on the right.",
     ]  # fmt: skip
-    reports = [Report(str(at), text) for at, text in enumerate(texts)]
-    found = weak_examples(load(), reports, "findings,impression", TrustRecipe(uncertain=0.5, contradicted=0.25))
+    found = weak_examples(load(), texts, TrustRecipe(uncertain=0.5, contradicted=0.25))
     at = LABELS.index
     assert found.trust[0, at("Pleural Effusion")] == 0.25
     assert found.trust[1, at("Pneumonia")] == 0.5
     assert found.trust[2, at("Edema")] == found.trust[3, at("Edema")] == 1
     assert found.trust[3, at("Pneumothorax")] == 0.25
-    same = weak_examples(load(), reports, "findings,impression", TrustRecipe(uncertain=1, contradicted=1))
+    same = weak_examples(load(), texts, TrustRecipe(uncertain=1, contradicted=1))
     assert (same.trust == 1).all()
     assert (same.classes == found.classes).all()
+
+
+def test_a_sentence_is_normal_abnormal_or_neither():
+    texts = ["No pleural effusion.", "Small pleural effusion.", "Degenerative changes of the spine.", "Two views."]
+    found = weak_examples(load(), texts, TrustRecipe())
+    names = [CLASSES[number] for number in found.classes[:, LABELS.index("No Finding")]]
+    assert names == [1, 0, 0, None]
+
+
+def test_a_report_as_a_whole_is_what_the_labeler_says_of_it():
+    found = whole_reports(load(), [Report("1", "FINDINGS: No edema. Small pneumothorax.")], "findings")
+    assert found.texts == ["No edema. Small pneumothorax."]
+    at = LABELS.index
+    assert found.classes[0, [at("Edema"), at("Pneumothorax"), at("No Finding")]].tolist() == [2, 1, 0]
 
 
 REPORTS = [Report("g1", "Clear lungs."), Report("g2", "Effusion."), Report("other", "Edema.")]
