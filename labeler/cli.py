@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from corpora.allowance import allowance
+from labeler.hybrid_command import tune_cli
 from labeler.neural.commands import train_cli
 from labeler.neural.pretrain_command import pretrain_cli
 
@@ -103,6 +104,7 @@ def run_cli(
 
 app.command("pretrain")(pretrain_cli)
 app.command("train")(train_cli)
+app.command("tune")(tune_cli)
 
 
 @app.command("explain")
