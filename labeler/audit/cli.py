@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import typer
 
+from labeler.audit.exchange_command import export_cli, import_cli
 from labeler.audit.plan_command import draw_cli, plan_cli
 
 app = typer.Typer(
@@ -15,3 +16,5 @@ app = typer.Typer(
 
 app.command("plan")(plan_cli)
 app.command("draw")(draw_cli)
+app.command("export")(export_cli)
+app.command("import")(import_cli)
