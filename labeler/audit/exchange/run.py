@@ -52,7 +52,8 @@ class Imported:
 def export(
     audit: Path | str, out: Path, *, to: str, what: What = "tasks", reader: str | None = None, force: bool = False
 ) -> int:
-    """Write the texts that are to be read (``tasks``; ``second``: those for a second reader), or submitted ``readings``.
+    """Write the texts that are to be read (``tasks``), those that a second reader reads, too (``second``), or
+    submitted ``readings``.
 
     With ``reader`` only the texts that reader has not read, or the readings of that reader. Tasks are in reading order
     and hold nothing that a machine said. Returns the number of rows. Raises as ``load_draw``, ``open_store``,
@@ -153,8 +154,9 @@ def import_readings(
 
 def _check_row(row: Row, draw: Draw, reader: str | None) -> None:
     if row.audit != draw.frame_sha256:
+        message = "the file is of another audit" if row.audit else "the file does not say of which audit it is"
         raise DataError(
-            "audit.other", "the file is of another audit" if row.audit else "the file does not say of which audit it is",
+            "audit.other", message,
             where=row.where, hint="import what `radloop audit export` wrote for this audit, its column audit included",
         )  # fmt: skip
     if reader is not None and row.reader not in ("", reader):
