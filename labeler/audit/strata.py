@@ -9,7 +9,7 @@
 
 ``disagree`` and ``rest`` are divided by site where there are sites. What is rare comes before all else, because the
 gate wants at least 30 of each label in each state: in a stratum of its own that costs about 30 readings, inside a large
-stratum it would cost most of the stratum.
+stratum it would cost most of the stratum. Where enough of it is disagreed about, it is two strata.
 """
 
 from __future__ import annotations
@@ -53,7 +53,10 @@ def assign(
     take("common texts", reports >= common_from(reports, fraction))
     for size, label, state in _cells(machine):
         if size * fraction < least:
-            take(f"rare: {names[label]} {state}", machine[:, label] == CODES[state])
+            left = (machine[:, label] == CODES[state]) & (taken < 0)
+            if min((left & disagree).sum(), (left & ~disagree).sum()) >= _SMALLEST:
+                take(f"rare: {names[label]} {state}, disagree", left & disagree)
+            take(f"rare: {names[label]} {state}", left)
     _by_site(take, "disagree", disagree, site, sites)
     for kind in ("uncertain", "positive"):
         _by_label(take, kind, machine == CODES[kind], taken, names)
