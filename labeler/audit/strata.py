@@ -93,7 +93,8 @@ def _by_label(take: Callable[[str, Ints], None], kind: str, is_so: Ints, taken: 
         left = is_so[:, label] & (taken < 0)
         if left.sum() >= _SMALLEST:
             take(f"{kind}: {names[label]}", left)
-    take(f"{kind}: other labels", is_so.any(axis=1))
+    anything: Ints = np.asarray(is_so.any(axis=1))
+    take(f"{kind}: other labels", anything)
 
 
 def _by_site(

@@ -186,7 +186,17 @@ def _reading(
     if not _is_storable(row.note) or not _is_storable(row.reader):
         return _reject(row, "audit.answer", "the note holds characters that are none (lone surrogates)")
     at = row.at or datetime.now(UTC).isoformat(timespec="milliseconds")
+    if not _is_time(at):
+        return _reject(row, "audit.answer", "the column at is no time (ISO 8601)")
     return Reading(row.study_id, row.reader or str(reader), answers, cast(Phase, phase), at, row.repeat, row.note)
+
+
+def _is_time(text: str) -> bool:
+    try:
+        datetime.fromisoformat(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _is_storable(text: str) -> bool:

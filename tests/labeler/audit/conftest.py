@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -50,20 +51,27 @@ def labeled(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def audits(labeled: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with an audit that is ``planned`` and one that is ``drawn``, to be copied."""
+    folder = tmp_path_factory.mktemp("audits")
+    plan = ["audit", "plan", str(labeled / "labels.csv"), "--config", str(labeled / "recipe.yaml"), "-o"]
+    assert run([*plan, str(folder / "planned")]) == 0
+    shutil.copytree(folder / "planned", folder / "drawn")
+    assert run(["audit", "draw", str(folder / "drawn")]) == 0
+    return folder
+
+
 @pytest.fixture
-def planned(labeled: Path, tmp_path: Path) -> Path:
+def planned(audits: Path, tmp_path: Path) -> Path:
     """An audit that is planned."""
-    audit = tmp_path / "audit"
-    recipe = str(labeled / "recipe.yaml")
-    assert run(["audit", "plan", str(labeled / "labels.csv"), "--config", recipe, "-o", str(audit)]) == 0
-    return audit
+    return Path(shutil.copytree(audits / "planned", tmp_path / "audit"))
 
 
 @pytest.fixture
-def drawn(planned: Path) -> Path:
+def drawn(audits: Path, tmp_path: Path) -> Path:
     """An audit that is drawn."""
-    assert run(["audit", "draw", str(planned)]) == 0
-    return planned
+    return Path(shutil.copytree(audits / "drawn", tmp_path / "audit"))
 
 
 Said = Callable[[str, Mapping[str, Any]], Mapping[str, Any]]
