@@ -5,6 +5,8 @@
     disagree          two labelers differ in some label
     uncertain: LABEL  some label is uncertain; the rarest such label
     positive: LABEL   some label is positive; the rarest such label
+    negative: LABEL   a label is negative, or blank, and few texts have it so: else what is drawn of them would be left
+                      to chance, and chance is only kept above the gate by many readings
     rest              everything else
 
 ``disagree`` and ``rest`` are divided by site where there are sites. What is rare comes before all else, because the
@@ -28,6 +30,8 @@ LEAST_COMMON: Final = 5
 _SHARE_COMMON: Final = 0.25
 #: Strata of fewer texts are put together with others of their kind.
 _SMALLEST: Final = 20
+#: A label is scarce in a state that less than this share of the texts have it in.
+_SCARCE: Final = 0.05
 
 Ints = NDArray[Any]
 
@@ -60,6 +64,10 @@ def assign(
     _by_site(take, "disagree", disagree, site, sites)
     for kind in ("uncertain", "positive"):
         _by_label(take, kind, machine == CODES[kind], taken, names)
+    for size, label, state in _cells(machine):
+        left = (machine[:, label] == CODES[state]) & (taken < 0)
+        if size < _SCARCE * len(reports) and left.sum() >= _SMALLEST:
+            take(f"{state}: {names[label]}", left)
     _by_site(take, "rest", np.ones(len(reports), bool), site, sites)
     return tuple(found), taken
 
