@@ -27,6 +27,7 @@ from labeler.audit.frame import (
     Frame,
     Plan,
     check_labels_unchanged,
+    finish_draw,
     load_draw,
     load_frame,
     load_plan,
@@ -54,7 +55,8 @@ def draw(
     frame = load_frame(audit)
     earlier = load_draw(audit) if (audit / DRAW).is_file() else None
     sizes = [each.planned for each in plan.strata] if earlier is None else [each.drawn for each in earlier.strata]
-    if extend is None and earlier is not None and (audit / "manifest.json").is_file():
+    if extend is None and earlier is not None:
+        finish_draw(audit)
         return earlier
     if extend is not None:
         sizes = enlarge(frame, plan, sizes, extend)

@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from corpora.errors import DataError, RunError
-from corpora.runs import atomic_writer, hash_input
+from corpora.runs import atomic_writer, hash_input, writing
 from labeler.audit.types import BLANK_CODE, Stratum
 
 if TYPE_CHECKING:
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 VERSION: Final = 1
 PLAN, FRAME, DRAW, DRAWN = "audit.json", "frame.parquet", "draw.json", "draw.parquet"
+_NEXT: Final = "draw.next.parquet"
 #: States of a label in the order in which tables of the audit list them, with their codes.
 CODES: Final[dict[str, int]] = {"positive": 1, "negative": 0, "uncertain": -1, "blank": BLANK_CODE}
 
@@ -221,7 +222,7 @@ def load_draw(audit: Path | str) -> Draw:
         hint = "run `radloop audit draw AUDIT`"
         raise DataError("audit.not_drawn", "nothing is drawn yet", where=str(audit), hint=hint)
     data = _json(path)
-    rows = _parquet(Path(audit) / DRAWN).to_pylist()
+    rows = _parquet(_drawn_file(Path(audit), data)).to_pylist()
     try:
         strata = tuple(Stratum(**each) for each in data["strata"])
         texts = tuple(Drawn(**row | {"members": tuple(row["members"])}) for row in rows)
@@ -231,6 +232,15 @@ def load_draw(audit: Path | str) -> Draw:
     if draw.frame_sha256 != plan.frame_sha256:
         raise DataError("audit.frame_changed", "it was drawn from another frame than the planned one", where=str(path))
     return draw
+
+
+def _drawn_file(audit: Path, data: Mapping[str, Any]) -> Path:
+    """The file of texts that ``draw.json`` speaks of: the new one, if a draw was interrupted before its last step."""
+    wanted = data.get("drawn_sha256")
+    for name in (DRAWN, _NEXT):
+        if wanted is None or ((audit / name).is_file() and hash_input(audit / name)["sha256"] == wanted):
+            return audit / name
+    raise _damaged(audit / DRAWN)
 
 
 def check_labels_unchanged(audit: Path | str) -> None:
@@ -286,7 +296,7 @@ def _names_of(names: Sequence[str], places: NDArray[Any] | None, length: int) ->
 
 
 def write_draw(audit: Path, draw: Draw) -> None:
-    """Write ``draw.parquet``, then ``draw.json``."""
+    """Write ``draw.parquet`` and ``draw.json``, so that a reader finds both of one draw whenever it is interrupted."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -298,16 +308,31 @@ def write_draw(audit: Path, draw: Draw) -> None:
         ]
     )  # fmt: skip
     rows = {name: [getattr(each, name) for each in draw.texts] for name in schema.names}
-    with atomic_writer(audit / DRAWN, "wb") as file:
+    with atomic_writer(audit / _NEXT, "wb") as file:
         pq.write_table(pa.table(rows, schema=schema), file, compression="zstd")
     data = {
         "seed": draw.seed,
         "frame_sha256": draw.frame_sha256,
         "labels_sha256": draw.labels_sha256,
         "drawn_at": draw.drawn_at,
+        "drawn_sha256": hash_input(audit / _NEXT)["sha256"],
         "strata": [asdict(each) for each in draw.strata],
     }
     write_json(audit / DRAW, data)
+    finish_draw(audit)
+
+
+def finish_draw(audit: Path) -> None:
+    """The last step of a draw: its texts take the place of the earlier ones; those of a draw that never came to its
+    ``draw.json`` are removed. Does nothing where it is done."""
+    new = audit / _NEXT
+    if new.is_file():
+        wanted = _json(audit / DRAW).get("drawn_sha256")
+        with writing(audit / DRAWN):
+            if hash_input(new)["sha256"] == wanted:
+                new.replace(audit / DRAWN)
+            else:
+                new.unlink()
 
 
 def write_json(path: Path, data: object) -> None:

@@ -26,6 +26,7 @@ from labeler.audit.gates import Texts, first_of, floors, gates_of, texts_of_fram
 from labeler.audit.prn import permanent_random_numbers
 from labeler.audit.recipe import AssumedErrors, AuditRecipe, load_recipe
 from labeler.audit.sources import Origin, hybrid_disagreements, origin_of, schema_labels, site_of
+from labeler.audit.store import DATABASE
 from labeler.audit.strata import assign
 from labeler.audit.tables import Labels, read_table, table_file
 from labeler.audit.texts import text_digests
@@ -203,7 +204,7 @@ def _check_budget(budget: int | None, least: int, there: int, recipe: AuditRecip
 def _refuse_drawn(audit: Path) -> None:
     if audit.is_file():
         raise RunError("run.is_file", f"{audit} is a file, not a folder", hint="name another output")
-    for name in (DRAW, "audit.sqlite"):
+    for name in (DRAW, DATABASE):
         if (audit / name).exists():
             raise RunError(
                 "audit.exists", "the folder holds an audit that was drawn already", where=str(audit),

@@ -82,6 +82,24 @@ def test_a_larger_draw_contains_the_smaller_and_keeps_its_order(radloop, drawn):
     assert load_draw(drawn) == after
 
 
+@pytest.mark.parametrize("step", ["write_json", "finish_draw"])
+def test_a_draw_that_is_interrupted_is_the_earlier_or_the_new_one(radloop, drawn, monkeypatch, step):
+    before = load_draw(drawn)
+
+    def interrupted(*args):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(f"labeler.audit.frame.{step}", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            draw(drawn, extend=10)
+    found = load_draw(drawn)
+    assert len(found.texts) == len(before.texts) + (10 if step == "finish_draw" else 0)
+    assert sum(each.drawn for each in found.strata) == len(found.texts)
+    assert radloop("audit", "draw", drawn).code == 0
+    assert load_draw(drawn).texts == found.texts
+
+
 def test_no_more_than_there_is_can_be_drawn(radloop, drawn):
     left = sum(each.size - each.drawn for each in load_draw(drawn).strata)
     done = radloop("audit", "draw", drawn, "--extend", left + 1)
