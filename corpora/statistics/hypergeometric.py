@@ -43,7 +43,7 @@ def _most(x: Counts, n: Counts, size: Counts, tail: NDArray[np.float64]) -> Coun
 
 @dataclass(frozen=True, slots=True)
 class AcceptancePlan:
-    """Read ``n`` of a lot and accept it with at most ``c`` defects; the chances of acceptance of a good and a bad lot."""
+    """Read ``n`` of a lot, accept it with at most ``c`` defects; the chances of acceptance of a good and a bad lot."""
 
     n: int
     c: int
