@@ -22,18 +22,16 @@ from labeler.audit.cells import (
     CELLS,
     MEASURES,
     NAMES,
-    STATES,
     Cells,
     X,
     cells_of,
     ratios,
     unseen,
-    unseen_mass,
     variances,
 )
 from labeler.audit.intervals import Uncertainty, domain, exact_bounds, share_bounds, signed_bounds
 from labeler.audit.pooled import Difference, differences, macro, micro
-from labeler.audit.types import Sample
+from labeler.audit.types import UNREAD, Sample
 
 Array = NDArray[np.float64]
 SURVEY: Final = "stratified ratio, Korn-Graubard interval, finite population correction"
@@ -96,12 +94,9 @@ def estimate(sample: Sample, frame: FrameCounts | None = None, *, confidence: fl
         for at, found in enumerate(_assisted(sample, cells, frame, confidence)):
             scores[at]["prevalence_assisted"] = found
     exact = _exact(cells, sample, frame is not None, confidence)
-    read = (
-        int(((cells.texts.sum(axis=-1) > 0) & True).any(axis=0).sum()) if not len(sample.truth) else _texts_read(sample)
-    )
     return AuditEstimates(
         texts=int(sum(each.size for each in sample.strata)),
-        read=read,
+        read=int((sample.truth != UNREAD).any(axis=1).sum()),
         strata=_strata(sample, cells),
         per_label={
             label: LabelEstimates(scores[at], exact[at], *_tables(cells, at)) for at, label in enumerate(sample.labels)
@@ -111,12 +106,6 @@ def estimate(sample: Sample, frame: FrameCounts | None = None, *, confidence: fl
         notes=_notes(sample, cells),
         confidence=confidence,
     )  # fmt: skip
-
-
-def _texts_read(sample: Sample) -> int:
-    from labeler.audit.types import UNREAD
-
-    return int((sample.truth != UNREAD).any(axis=1).sum())
 
 
 def _scores(cells: Cells, remarks: Sequence[str], confidence: float) -> list[dict[str, Estimate]]:
@@ -242,9 +231,8 @@ def _remarks(sample: Sample, cells: Cells) -> list[str]:
     remarks = []
     for read in cells.read:
         without = int((drawn - read).sum())
-        said = [f"{without:,} drawn texts have no answer: taken as missing by chance within the stratum"] * bool(
-            without
-        )
+        absent = f"{without:,} drawn texts have no answer: taken as missing by chance within the stratum"
+        said = [absent] * bool(without)
         empty = [each.name for each, n in zip(sample.strata, read, strict=True) if each.size and not n]
         said += [f"nothing was read of {', '.join(empty)}: the value is that of the others"] * bool(empty)
         remarks.append("; ".join(said))
@@ -255,12 +243,7 @@ def _notes(sample: Sample, cells: Cells) -> tuple[str, ...]:
     notes = []
     lonely = [each.name for h, each in enumerate(sample.strata) if each.size > 1 and (cells.read[:, h] == 1).any()]
     if lonely:
-        notes.append(
-            f"a single text was read of {', '.join(lonely)}: its spread is taken as the square of its residual"
-        )
+        notes.append(f"a single text was read of {', '.join(lonely)}: its spread is its squared residual")
     if (sample.reports != 1).any():
         notes.append("texts stand for several reports: values are of reports, exact bounds of distinct texts")
     return tuple(notes)
-
-
-__all__ = ["STATES", "AuditEstimates", "FrameCounts", "LabelEstimates", "estimate", "unseen_mass"]

@@ -190,9 +190,8 @@ def _table(
             return Difference(none, _or_none(first[at, k]), _or_none(second[at, k]))
         lo, hi = max(-1.0, gap[at, k] - half[at, k]), min(1.0, gap[at, k] + half[at, k])
         found = Estimate(float(gap[at, k]), float(lo), float(hi), int(n[at]), _PAIRED)
-        return Difference(
-            found, first[at, k].item(), second[at, k].item(), _or_none(p[at, k]), _or_none(adjusted[at, k])
-        )
+        values = (_or_none(each[at, k]) for each in (first, second, p, adjusted))
+        return Difference(found, *values)
 
     return {
         label: {name: one(at, k) for k, name in enumerate(_COMPARED)} for at, label in enumerate(sample.labels)
