@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import typer
 
+from labeler.audit.plan_command import draw_cli, plan_cli
+
 app = typer.Typer(
     help="Audit a label table: draw reports, have them read, estimate how good the labels are, certify.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+
+app.command("plan")(plan_cli)
+app.command("draw")(draw_cli)
