@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from labeler.audit.plan_command import draw_cli, plan_cli
+from labeler.audit.review_command import adjudicate_cli, review_cli
 
 app = typer.Typer(
     help="Audit a label table: draw reports, have them read, estimate how good the labels are, certify.",
@@ -15,3 +16,5 @@ app = typer.Typer(
 
 app.command("plan")(plan_cli)
 app.command("draw")(draw_cli)
+app.command("review")(review_cli)
+app.command("adjudicate")(adjudicate_cli)

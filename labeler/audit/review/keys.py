@@ -30,6 +30,8 @@ READING: Final = (
     Action("before", "The report before", ("[",)),
     Action("after", "The report after", ("]",)),
     Action("evidence", "After submitting: to the words behind the machine's label", ("e",)),
+    Action("text_down", "Further down in the report", ("PageDown",)),
+    Action("text_up", "Further up in the report", ("PageUp",)),
     Action("film", "Show or hide the film", ("i",)),
     Action("theme", "Light or dark", ("t",)),
     Action("help", "Show or hide these keys", ("h",)),

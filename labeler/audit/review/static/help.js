@@ -1,5 +1,5 @@
 // The keys: shown, and changed without a mouse. Up and down choose an action, Enter waits for its new key.
-import { element } from "./view.js";
+import { element, keyName } from "./view.js";
 
 const dialog = document.getElementById("help");
 
@@ -37,7 +37,7 @@ export class Help {
 
   draw(said = "") {
     const lines = this.actions.map((action, place) => {
-      const keys = this.keys[action.name].map((key) => element("kbd", {}, key));
+      const keys = this.keys[action.name].map((key) => element("kbd", {}, keyName(key)));
       const shown = this.waiting && place === this.at ? [element("em", {}, "press a key")] : keys;
       const line = element("li", { role: "option", tabIndex: -1, "aria-selected": String(place === this.at) },
         element("span", { class: "keys" }, ...shown), element("span", {}, action.says));

@@ -306,6 +306,11 @@ function theme() {
   localStorage.setItem("theme", root.dataset.theme);
 }
 
+function scroll(direction) {
+  const text = find("left");
+  text.scrollBy({ top: direction * text.clientHeight * 0.8 });
+}
+
 function toggleFilm() {
   if (!film.there) lead("There is no film of this study here.");
   else film.toggle();
@@ -328,7 +333,7 @@ async function saveKeys(action, keys) {
 const acts = {
   down: () => move(1), up: () => move(-1), rest_blank: restBlank, undo, note: writeNote, submit,
   clear: () => answer(UNANSWERED), before: () => step(-1), after: () => step(1), evidence: toMark,
-  film: toggleFilm, help: () => help.toggle(), theme,
+  text_down: () => scroll(1), text_up: () => scroll(-1), film: toggleFilm, help: () => help.toggle(), theme,
 };
 for (const choice of CHOICES) acts[choice.name] = () => answer(choice.value);
 

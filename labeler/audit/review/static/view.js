@@ -14,6 +14,12 @@ export function word(value) {
   return CHOICES.find((choice) => choice.value === value)?.word ?? "unanswered";
 }
 
+// the name of a key as it stands on a keyboard
+export function keyName(key) {
+  const named = { ArrowDown: "\u2193", ArrowUp: "\u2191", ArrowLeft: "\u2190", ArrowRight: "\u2192" };
+  return key.split("Shift+").map((part) => named[part] ?? part).join("\u21e7");
+}
+
 export function element(tag, properties = {}, ...children) {
   const made = document.createElement(tag);
   for (const [name, value] of Object.entries(properties)) {
@@ -47,7 +53,7 @@ export function report(blocks) {
 
 export function columnHeads(keys) {
   const heads = CHOICES.map((choice) =>
-    element("span", { class: "head" }, element("kbd", {}, keys[choice.name][0]), element("span", {}, choice.word)),
+    element("span", { class: "head" }, element("kbd", {}, keyName(keys[choice.name][0])), element("span", {}, choice.word)),
   );
   return element("div", { class: "row heads", "aria-hidden": "true" }, element("span", { class: "name" }), ...heads);
 }
