@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -158,7 +158,9 @@ async def _item(request: Request) -> Response:
     if at is None:
         shown = await room.at_desk(room.desk.current, session.reader)
     else:
-        shown = await room.at_desk(room.desk.at, session.reader, int(at) if at.isdecimal() and len(at) < 9 else -1)
+        shown = await room.at_desk(
+            room.desk.at, session.reader, int(at) if at.isascii() and at.isdecimal() and len(at) < 9 else -1
+        )
     if shown is None:
         return JSONResponse({"finished": True, "progress": await room.at_desk(room.desk.progress, session.reader)})
     return JSONResponse(await _whole(room, shown))
@@ -204,24 +206,24 @@ async def _act(request: Request) -> Response:
         return JSONResponse({"keys": await room.at_desk(desk.set_keys, reader, data.get("keys"))})
     if act not in ("answer", "undo", "note", "submit"):
         raise HTTPException(404)
-    change = _change(data)
+    shown, state = await room.at_desk(_do, desk, reader, act, _change(data), data)
+    return JSONResponse(await _whole(room, shown) if act == "submit" else state)
+
+
+def _do(desk: Desk, reader: str, act: str, change: Change, data: Mapping[str, Any]) -> tuple[Shown, dict[str, Any]]:
+    """Do something to a sheet, or find that it was done already; the sheet and its state."""
     try:
         if act == "answer":
-            given = data.get("set")
-            if not isinstance(given, dict) or not given:
-                raise Refusal(400, "answer", "That is no answer to any row.")
-            shown = await room.at_desk(desk.answer, reader, change, given)
+            shown = desk.answer(reader, change, data.get("set"))
         elif act == "note":
-            shown = await room.at_desk(desk.note, reader, change, data.get("text"))
+            shown = desk.note(reader, change, data.get("text"))
         else:
-            shown = await room.at_desk(desk.undo if act == "undo" else desk.submit, reader, change)
+            shown = (desk.undo if act == "undo" else desk.submit)(reader, change)
     except Refusal as refusal:
         if refusal.code != "known":
             raise
         shown = refusal.more["shown"]
-    if act == "submit":
-        return JSONResponse(await _whole(room, shown))
-    return JSONResponse(await room.at_desk(desk.state, shown))
+    return shown, desk.state(shown)
 
 
 def _change(data: Mapping[str, Any]) -> Change:
@@ -265,9 +267,6 @@ async def _json(request: Request) -> dict[str, Any]:
     if not isinstance(data, dict):
         raise Refusal(400, "request", "The request is not one of this page.")
     return data
-
-
-Handler = Callable[[Request, Exception], Awaitable[Response]]
 
 
 async def _refused(request: Request, error: Exception) -> Response:

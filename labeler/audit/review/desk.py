@@ -132,12 +132,18 @@ class Desk:
 
     # what is done
 
-    def answer(self, reader: str, change: Change, given: Mapping[str, Any]) -> Shown:
-        """Answer rows, or clear them. Raises ``Refusal``."""
+    def answer(self, reader: str, change: Change, given: Any) -> Shown:
+        """Answer rows (row to answer), or clear them. Raises ``Refusal``."""
         shown = self._changing(reader, change)
+        if not isinstance(given, dict) or not given:
+            raise Refusal(400, "answer", "That is no answer to any row.")
         data = {}
         for row, value in given.items():
-            if not row.isdecimal() or int(row) >= len(shown.labels) or not (is_answer(value) or value == "unanswered"):
+            if (
+                not (row.isascii() and row.isdecimal() and len(row) < 5)
+                or int(row) >= len(shown.labels)
+                or not (is_answer(value) or value == "unanswered")
+            ):
                 raise Refusal(400, "answer", "That is no answer to any row.")
             data[shown.labels[int(row)]] = value
         return self._done(shown, "answer", data, change.op)

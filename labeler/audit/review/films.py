@@ -44,7 +44,8 @@ class Films:
         image = images[number]
         film = read_any(image_file(self._corpus, image), 0 if (image.frames or 1) > 1 else None)
         small = _shrunk(film)
-        return struct.pack("<II", *small.shape) + small.astype("<u2").tobytes()
+        greys: bytes = small.astype("<u2").tobytes()
+        return struct.pack("<II", *small.shape) + greys
 
 
 def _image(row: dict[str, Any]) -> ImageRef:

@@ -219,6 +219,8 @@ def _listening(address: Address) -> Iterator[socket.socket]:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             listener.bind((address.host, address.port))
+            # whoever has the link may come before the server is ready, and waits
+            listener.listen(256)
         except (OSError, OverflowError) as error:
             said = getattr(error, "strerror", None) or "no such address"
             where = f"--host {address.host} --port {address.port}"

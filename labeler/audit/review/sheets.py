@@ -50,7 +50,7 @@ class Sheet:
 
     def answers(self) -> dict[str, Answer]:
         """The answers as they stand; a label that is not in it is unanswered."""
-        given: dict[str, Answer] = dict(self.blind or {})
+        given: dict[str, Any] = dict(self.blind or {})
         for event in self.changes:
             if event.kind == "answer":
                 given |= event.data
