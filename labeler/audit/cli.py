@@ -7,6 +7,7 @@ import typer
 from labeler.audit.certify_command import apply_cli, certify_cli, status_cli
 from labeler.audit.exchange_command import export_cli, import_cli
 from labeler.audit.plan_command import draw_cli, plan_cli
+from labeler.audit.review_command import adjudicate_cli, review_cli
 
 app = typer.Typer(
     help="Audit a label table: draw reports, have them read, estimate how good the labels are, certify.",
@@ -17,6 +18,8 @@ app = typer.Typer(
 
 app.command("plan")(plan_cli)
 app.command("draw")(draw_cli)
+app.command("review")(review_cli)
+app.command("adjudicate")(adjudicate_cli)
 app.command("export")(export_cli)
 app.command("import")(import_cli)
 app.command("status")(status_cli)
