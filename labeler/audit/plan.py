@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -72,20 +72,11 @@ def plan(
     recipe = (recipe or load_recipe()).model_copy(update={} if fraction is None else {"fraction": fraction})
     if not 0 < recipe.fraction <= 1:
         raise ConfigError("config.value", f"{recipe.fraction} is no share of the reports", where="--fraction")
-    origin = origin_of(table_file(labels))
-    site_file = sites or (table_file(labels) if site_column else None)
-    column = (site_column or "site") if site_file else None
-    table = _in_schema(read_table(labels, leave_out=[column] if column and sites is None else []), origin)
-    source = str(Path(reports).resolve()) if reports is not None else origin.reports
-    read = origin.read if source == origin.reports else {}
-    wanted = sections or origin.sections or SECTIONS
-    select(Report("", ""), wanted)
-    texts_sha = {} if source is None else _digests(source, table, wanted, read, watch)
-    second = None if second_labels is None else _beside(table, read_table(second_labels))
+    found = _gather(table_file(labels), second_labels, reports, sections, sites, site_column, watch)
+    table = found.table
     frame = make_frame(
-        table.names, table.ids, table.states, second=second, seed=seed, recipe=recipe,
-        text_sha=None if source is None else [texts_sha.get(each) for each in table.ids],
-        sites=None if site_file is None else site_of(site_file, str(column), table.ids),
+        table.names, table.ids, table.states, second=found.second, seed=seed, recipe=recipe,
+        text_sha=None if found.source is None else [found.texts.get(each) for each in table.ids], sites=found.sites,
         hybrid=_hybrid(table, evidence),
     )  # fmt: skip
     strata, widths = allocate(texts_of_frame(frame), recipe, budget)
@@ -94,20 +85,56 @@ def plan(
     made = Plan(
         labels=str(table.path.resolve()), labels_sha256=_sha256(table.path), names=table.names, seed=seed,
         fraction=recipe.fraction, least=recipe.least, budget=sum(each.planned for each in strata), strata=strata,
-        schema=origin.schema, sections=wanted, second_labels=_absolute(second_labels and table_file(second_labels)),
-        second_sha256=None if second_labels is None else _sha256(table_file(second_labels)), reports=source, read=read,
-        labeler=origin.labeler, evidence=_absolute(evidence), sites=_absolute(site_file), site_column=column,
-        double=recipe.double, repeats=recipe.repeats, errors=recipe.errors.model_dump(), widths=widths,
-        notes=_notes(table, source, texts_sha), frame_sha256=write_frame(audit, frame),
+        schema=found.origin.schema, sections=found.sections, reports=found.source, read=found.read,
+        second_labels=_absolute(second_labels and table_file(second_labels)),
+        second_sha256=None if second_labels is None else _sha256(table_file(second_labels)),
+        labeler=found.origin.labeler, evidence=_absolute(evidence), sites=_absolute(found.site_file),
+        site_column=found.site_column, double=recipe.double, repeats=recipe.repeats,
+        errors=recipe.errors.model_dump(), widths=widths, notes=_notes(table, found.source, found.texts),
+        frame_sha256=write_frame(audit, frame),
     )  # fmt: skip
     write_plan(audit, made)
     others = (made.second_labels, made.evidence, made.sites)
-    inputs: list[Path | str] = [table.path, *(each for each in others if each)]
     write_manifest(
         audit / "manifest.json", command=command, config=recipe.model_dump() | {"seed": seed, "budget": budget},
-        inputs=inputs, counts=counts_of(made), wall_seconds=time.perf_counter() - start, packages=("numpy", "pyarrow"),
+        inputs=[table.path, *(each for each in others if each)], counts=counts_of(made),
+        wall_seconds=time.perf_counter() - start, packages=("numpy", "pyarrow"),
     )  # fmt: skip
     return made
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """All that a plan is made from: the tables as read, where the texts are, and a hash of each by study."""
+
+    table: Labels
+    origin: Origin
+    source: str | None
+    read: Mapping[str, str | None]
+    sections: str
+    texts: Mapping[str, str]
+    second: Array | None
+    sites: Sequence[str] | None
+    site_file: Path | None
+    site_column: str | None
+
+
+def _gather(
+    labels: Path, second_labels: Path | str | None, reports: str | None, sections: str | None, sites: Path | None,
+    site_column: str | None, watch: Watch,
+) -> _Found:  # fmt: skip
+    origin = origin_of(labels)
+    site_file = sites or (labels if site_column else None)
+    column = (site_column or "site") if site_file else None
+    table = _in_schema(read_table(labels, leave_out=[column] if column and sites is None else []), origin)
+    second = None if second_labels is None else _beside(table, read_table(second_labels))
+    site = None if site_file is None else site_of(site_file, str(column), table.ids)
+    source = str(Path(reports).resolve()) if reports is not None else origin.reports
+    read = {} if source is None else origin.read_as(source)
+    wanted = sections or origin.sections or SECTIONS
+    select(Report("", ""), wanted)
+    texts = {} if source is None else _digests(source, table, wanted, read, watch)
+    return _Found(table, origin, source, read, wanted, texts, second, site, site_file, column)
 
 
 def make_frame(

@@ -17,13 +17,22 @@ _IDS: Final = ("study_id", "id")
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """What the manifest of a label table says of how it was made; empty where it says nothing."""
+    """What the manifest of a label table says of how it was made; empty where it says nothing.
 
+    ``named`` is the source of the reports as it was named, ``reports`` where it is now, if it still is there.
+    """
+
+    named: str | None = None
     reports: str | None = None
     sections: str | None = None
     schema: str | None = None
     labeler: str | None = None
     read: Mapping[str, str | None] = field(default_factory=dict)
+
+    def read_as(self, source: str) -> Mapping[str, str | None]:
+        """How to read a source: as that of the labels was, if it is of the same kind."""
+        same = self.named is not None and Path(self.named).suffix.lower() == Path(source).suffix.lower()
+        return self.read if same else {}
 
 
 def origin_of(table: Path) -> Origin:
@@ -33,12 +42,13 @@ def origin_of(table: Path) -> Origin:
     config, inputs = data.get("config", {}), data.get("inputs", [])
     if not isinstance(config, dict) or "label_schema" not in config:
         return Origin()
-    source = inputs[0].get("path") if inputs and isinstance(inputs[0], dict) else None
-    source = source if isinstance(source, str) and source != "-" and Path(source).exists() else None
+    named = inputs[0].get("path") if inputs and isinstance(inputs[0], dict) else None
+    named = named if isinstance(named, str) and named != "-" else None
+    there = named is not None and Path(named).exists()
     read = {name: config.get(name) for name in _READ if config.get(name) is not None}
     return Origin(
-        None if source is None else str(Path(source).resolve()), config.get("sections"), config["label_schema"],
-        config.get("labeler"), read,
+        named, str(Path(named).resolve()) if named is not None and there else None, config.get("sections"),
+        config["label_schema"], config.get("labeler"), read,
     )  # fmt: skip
 
 

@@ -15,7 +15,7 @@ from corpora.types import Provenance, Reject
 from labeler.audit.exchange import csv_file, jsonl_file, label_studio, xlsx_file
 from labeler.audit.exchange.rows import Row
 from labeler.audit.frame import Draw, load_draw, load_plan
-from labeler.audit.store import open_store
+from labeler.audit.store import Event, open_store
 from labeler.audit.texts import has_texts, texts_of
 from labeler.audit.types import Phase, Reading
 
@@ -36,6 +36,7 @@ FORMATS: Final = {
     "jsonl": Format(jsonl_file.write, jsonl_file.read),
 }
 _SUFFIXES: Final = {".json": "label-studio", ".xlsx": "xlsx", ".csv": "csv", ".tsv": "csv", ".jsonl": "jsonl"}
+_TWICE: Final = "the same reader has read this text otherwise, or it is decided otherwise; the earlier one stays"
 _PHASES: Final = ("blind", "revealed", "adjudicated")
 
 
@@ -135,6 +136,7 @@ def import_readings(
     added = known = empty = 0
     rejects: list[Reject] = []
     with open_store(audit) as store, store.transaction():
+        there = {_place(reading): reading for reading in store.readings()}
         for row in rows:
             if not row.answers and row.problem is None:
                 empty += 1
@@ -142,14 +144,33 @@ def import_readings(
             found = _reading(row, plan.names, drawn, reader, rest_blank=rest_blank)
             if isinstance(found, Reject):
                 rejects.append(found)
-                continue
-            try:
-                new = store.add_reading(found, source=path.name)
-            except DataError as error:
-                rejects.append(_reject(row, error.code, error.message))
-                continue
-            added, known = added + new, known + (not new)
+            elif _place(found) not in there:
+                store.append(_event(found, path.name))
+                there[_place(found)] = found
+                added += 1
+            elif _is_same(found, there[_place(found)]):
+                known += 1
+            else:
+                rejects.append(_reject(row, "audit.reading_twice", _TWICE))
     return Imported(added, known, empty, tuple(rejects))
+
+
+def _place(reading: Reading) -> tuple[object, ...]:
+    """What there is one reading for: a decision for each text, everything else for each reader and text."""
+    if reading.phase == "adjudicated":
+        return reading.study_id, reading.phase
+    return reading.study_id, reading.phase, reading.reader, reading.repeat
+
+
+def _is_same(one: Reading, other: Reading) -> bool:
+    return (one.reader, dict(one.answers), one.note) == (other.reader, dict(other.answers), other.note)
+
+
+def _event(reading: Reading, source: str) -> Event:
+    data = {"answers": dict(reading.answers), "note": reading.note, "source": source}
+    return Event(
+        reading.reader, reading.study_id, "reading", data, reading.phase, reading.repeat, at=reading.at
+    )  # fmt: skip
 
 
 def _check_row(row: Row, draw: Draw, reader: str | None) -> None:

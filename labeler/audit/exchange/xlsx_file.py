@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zipfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -57,15 +58,13 @@ def read(path: Path, labels: Sequence[str]) -> Iterator[Row]:
     columns = headers(labels)
     try:
         _check_size(path)
-        book = load_workbook(path, read_only=True, data_only=True)
-        rows = book.worksheets[0].iter_rows(values_only=True)
-        header = [_text(value) for value in next(rows, ())]
-        found = [name for name in header if not _is_more(name)]
-        check_columns(found, columns, str(path))
-        for number, values in enumerate(rows, 2):
-            if any(value is not None for value in values):
-                yield row_of(_joined(header, values), columns, f"{path}, row {number}")
-        book.close()
+        with closing(load_workbook(path, read_only=True, data_only=True)) as book:
+            rows = book.worksheets[0].iter_rows(values_only=True)
+            header = [_text(value) for value in next(rows, ())]
+            check_columns([name for name in header if not _is_more(name)], columns, str(path))
+            for number, values in enumerate(rows, 2):
+                if any(value is not None for value in values):
+                    yield row_of(_joined(header, values), columns, f"{path}, row {number}")
     except DataError:
         raise
     except FileNotFoundError as error:

@@ -285,6 +285,16 @@ def test_a_second_table_of_other_reports_or_labels_is_refused(radloop, labeled, 
     assert done.code == 2 and "[data.label]" in done.err
 
 
+def test_a_source_that_moved_is_read_as_it_was_labeled(radloop, tmp_path):
+    source, table = tmp_path / "reports.csv", tmp_path / "labels.csv"
+    source.write_text("study_id,words\n" + "".join(f"s{at},No effusion {at % 5}.\n" for at in range(40)))
+    assert radloop("label", "run", source, "-o", table, "--text-column", "words", "--workers", 1).code == 0
+    moved = source.rename(tmp_path / "moved.csv")
+    assert "each report counts as a text of its own" in radloop("audit", "plan", table, "-o", tmp_path / "a").err
+    assert radloop("audit", "plan", table, "--reports", moved, "-o", tmp_path / "b").code == 0
+    assert sum(each.size for each in load_plan(tmp_path / "b").strata) == 5
+
+
 def test_reports_of_other_studies_are_refused(radloop, labeled, tmp_path):
     other = tmp_path / "other.jsonl"
     other.write_text('{"study_id": "zz", "report": "Clear."}\n')
