@@ -181,3 +181,12 @@ def unseen_mass(cells: Cells) -> Array:
     rest = np.maximum(1 - read / np.maximum(cells.sizes, 1), 0)
     found: Array = (np.where(read > 0, cells.weights, cells.sizes) * per_text) ** 2 * rest
     return found
+
+
+def in_doubt(cells: Cells, y: Array = Y, x: Array = X) -> NDArray[np.bool_]:
+    """Whether the truth of some text that nobody read would change a measure [L, K]."""
+    grid = np.stack([y, x]).reshape(2, len(y), 4, 4)
+    varies = (grid != grid[:, :, :1]).any(axis=(0, 2))
+    left = cells.left.sum(axis=1) > 0
+    found: NDArray[np.bool_] = np.einsum("lm,km->lk", left.astype(int), varies.astype(int)) > 0
+    return found

@@ -23,7 +23,8 @@ Array = NDArray[np.float64]
 class Uncertainty:
     """What an interval is made from, element by element: ``variance`` of a share, ``n`` texts that it rests on, ``df``.
 
-    ``misses`` and ``hits`` are what `labeler.audit.cells.unseen` gives, as shares of the denominator.
+    ``misses`` and ``hits`` are what `labeler.audit.cells.unseen` gives, as shares of the denominator;
+    ``certain``: all that could differ was read.
     """
 
     variance: Array
@@ -31,6 +32,7 @@ class Uncertainty:
     df: Array
     misses: Array
     hits: Array
+    certain: NDArray[np.bool_] | bool = False
 
     def widened(self, share: Array) -> tuple[Array, Array]:
         """The share moved towards what was not seen, and the variance with it."""
@@ -48,13 +50,12 @@ def share_bounds(share: Array, known: Uncertainty, confidence: float) -> tuple[A
     with np.errstate(invalid="ignore", divide="ignore"):
         effective = np.where(variance > 0, moved * (1 - moved) / variance, np.inf) * np.minimum(shrink, 1)
     lo, hi = beta_bounds(share, np.minimum(effective, known.n), confidence)
-    certain = variance == 0
-    return np.where(certain, share, lo), np.where(certain, share, hi)
+    return np.where(known.certain, share, lo), np.where(known.certain, share, hi)
 
 
 def signed_bounds(value: Array, known: Uncertainty, confidence: float) -> tuple[Array, Array]:
     """The same for what lies between -1 and 1, as kappa does: moved to between 0 and 1 and back."""
-    moved = Uncertainty(known.variance / 4, known.n, known.df, known.misses, known.hits)
+    moved = Uncertainty(known.variance / 4, known.n, known.df, known.misses, known.hits, known.certain)
     lo, hi = share_bounds((value + 1) / 2, moved, confidence)
     return 2 * lo - 1, 2 * hi - 1
 
