@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import combinations
 from typing import Any, Final
 
@@ -30,6 +30,7 @@ from labeler.audit.cells import STATES, places
 from labeler.audit.sample import code_of
 from labeler.audit.types import UNREAD, Reading
 
+_CELLS: Final = "counts answers: those of one text are not independent, so the interval is somewhat too narrow"
 _NO_MODEL: Final = "Dawid-Skene needs three readers: with two, nobody can say which of them errs"
 
 
@@ -99,6 +100,8 @@ def _code(reading: Reading, label: str) -> int:
 
 def _label(ratings: NDArray[Any], confidence: float) -> dict[str, Estimate]:
     counts = counts_of(ratings, len(STATES))
+    # a text that one reader read says nothing of agreement, and would only blur the standard errors
+    counts = counts[counts.sum(axis=1) > 1]
     found = {
         "agreement": agreement_share(counts, confidence),
         "ac1": gwet_ac1(counts, confidence),
@@ -106,8 +109,7 @@ def _label(ratings: NDArray[Any], confidence: float) -> dict[str, Estimate]:
     }
     if ratings.shape[1] > 2:
         found["fleiss"] = fleiss_kappa(counts, confidence)
-    twice = counts[counts.sum(axis=1) > 1]
-    for name, value, used in zip(STATES, specific_agreement(counts), twice.T, strict=True):
+    for name, value, used in zip(STATES, specific_agreement(counts), counts.T, strict=True):
         found[f"specific_{name}"] = _specific(value, int((used > 0).sum()), name)
     return found
 
@@ -161,7 +163,7 @@ def _again(
             tables[other.reader] += _crossed(*pair)
     return {
         reader: {
-            "same": share(int(np.trace(table)), int(table.sum()), confidence), "kappa": cohen_kappa(table, confidence),
+            "same": replace(share(int(np.trace(table)), int(table.sum()), confidence), reason=_CELLS), "kappa": cohen_kappa(table, confidence),
         }
         for reader, table in sorted(tables.items())
     }  # fmt: skip
