@@ -6,7 +6,7 @@ import json
 import time
 from pathlib import Path
 
-from corpora.errors import ConfigError, DataError
+from corpora.errors import ConfigError
 from corpora.runs import atomic_writer, write_manifest, writing
 from labeler.audit.frame import PLAN, load_plan
 from labeler.audit.page import to_html
@@ -24,16 +24,13 @@ def run_estimate(
     """Estimate from the readings of ``audit``; write a page to ``html``, and JSON, page and manifest into ``out``.
 
     Returns the report and the files written. Raises ``ConfigError`` (``config.value``) for a phase or a confidence
-    that there is not, ``DataError``: as ``labeler.audit.report.report``, and ``audit.not_read`` before any reading.
+    that there is not, ``DataError`` as ``labeler.audit.report.report``.
     """
     if phase not in ("blind", "revealed") or not 0 < confidence < 1:
         message = "the phase is blind or revealed, and the confidence lies between 0 and 1"
         raise ConfigError("config.value", message, where=f"{phase=}, {confidence=}")
     start = time.monotonic()
     found = report(audit, phase="blind" if phase == "blind" else "revealed", confidence=confidence)
-    if not found.estimates.read:
-        hint = "run `radloop audit review AUDIT --reader NAME`, or import readings"
-        raise DataError("audit.not_read", "nobody has submitted a reading yet", where=str(audit), hint=hint)
     pages = [html] if html else []
     if out is not None:
         with writing(out):

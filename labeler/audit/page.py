@@ -82,7 +82,7 @@ def _plots(found: AuditReport) -> list[dict[str, Any]]:
         rows = [(label, each.scores[name], each.exact.get(name)) for label, each in e.per_label.items()]
         pooled = [(f"all labels, {kind}", e.overall[f"{kind}_{name}"], None) for kind in ("micro", "macro")]
         marks = [_mark(at, *row, pooled=at >= len(rows)) for at, row in enumerate([*rows, *pooled])]
-        plots.append({"title": title, "marks": marks, "height": _ROW * len(marks) + 46})
+        plots.append({"title": title, "marks": marks, "height": _ROW * len(marks) + 56})
     return plots
 
 
@@ -93,7 +93,7 @@ def _mark(at: int, name: str, found: Estimate, exact: Estimate | None, *, pooled
     value = found.value
     known = exact if exact is not None and exact.lo is not None else found
     return Mark(
-        name if len(name) <= 28 else name[:27] + "\u2026", 30 + _ROW * at, None if value is None else x(value, 0),
+        name if len(name) <= 28 else name[:27] + "\u2026", 40 + _ROW * at, None if value is None else x(value, 0),
         x(found.lo, 0), x(found.hi, 1), x(known.lo, 0), x(known.hi, 1),
         cell(found) if value is not None else f"undefined: {found.reason}", pooled,
     )  # fmt: skip

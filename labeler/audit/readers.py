@@ -36,11 +36,15 @@ _NO_MODEL: Final = "Dawid-Skene needs three readers: with two, nobody can say wh
 
 @dataclass(frozen=True, slots=True)
 class ReaderEstimate:
-    """What Dawid and Skene's model makes of a reader on one label: ``errors`` [4, 4], true by read; None unknown."""
+    """What Dawid and Skene's model makes of a reader on one label: ``errors`` [4, 4], true by read; None unknown.
+
+    ``converged`` is false where the fit still moved after 2,000 rounds: the likelihood is flat, do not lean on it.
+    """
 
     errors: tuple[tuple[float | None, ...], ...]
     accuracy: float
     readings: int
+    converged: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +167,8 @@ def _again(
             tables[other.reader] += _crossed(*pair)
     return {
         reader: {
-            "same": replace(share(int(np.trace(table)), int(table.sum()), confidence), reason=_CELLS), "kappa": cohen_kappa(table, confidence),
+            "same": replace(share(int(np.trace(table)), int(table.sum()), confidence), reason=_CELLS),
+            "kappa": cohen_kappa(table, confidence),
         }
         for reader, table in sorted(tables.items())
     }  # fmt: skip
@@ -178,12 +183,13 @@ def _model(
         given = given[(given >= 0).any(axis=1)]
         if not len(given):
             continue
-        fit = dawid_skene(given, len(STATES), tolerance=1e-10)
+        fit = dawid_skene(given, len(STATES), tolerance=1e-8, most_iterations=2_000)
         models[label] = {
             reader: ReaderEstimate(
                 tuple(tuple(None if np.isnan(v) else float(v) for v in row) for row in fit.errors[m]),
                 float(fit.priors @ np.nan_to_num(np.diag(fit.errors[m]))),
                 int((given[:, m] >= 0).sum()),
+                fit.converged,
             )
             for m, reader in enumerate(readers)
         }

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from corpora.errors import DataError
 from corpora.statistics.types import Estimate
 from labeler.audit.cells import STATES, places
 from labeler.audit.estimate import AuditEstimates, FrameCounts, estimate
@@ -16,7 +17,7 @@ from labeler.audit.frame import Frame, check_labels_unchanged, load_frame
 from labeler.audit.readers import Agreement, agreement
 from labeler.audit.sample import sample_of
 from labeler.audit.store import open_store
-from labeler.audit.types import Phase, Sample
+from labeler.audit.types import UNREAD, Phase, Sample
 
 FILE: Final = "estimates.json"
 
@@ -34,10 +35,14 @@ class AuditReport:
 def report(audit: Path | str, *, phase: Phase = "blind", confidence: float = 0.95) -> AuditReport:
     """Estimate from what was read so far.
 
-    Raises ``DataError``: as ``load_draw``, and ``audit.labels_changed`` for a label table that changed since.
+    Raises ``DataError``: as ``load_draw``, ``audit.labels_changed`` for a label table that changed since, and
+    ``audit.not_read`` before any reading.
     """
     check_labels_unchanged(audit)
     sample = sample_of(audit, phase=phase)
+    if (sample.truth == UNREAD).all():
+        hint = "run `radloop audit review AUDIT --reader NAME`, or import readings"
+        raise DataError("audit.not_read", "nobody has submitted a reading yet", where=str(audit), hint=hint)
     with open_store(audit) as store:
         readings = store.readings()
     counts = frame_counts(load_frame(audit), [each.name for each in sample.strata])
