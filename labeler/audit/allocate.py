@@ -45,7 +45,7 @@ def variance_of_total(sizes: ArrayLike, spreads: ArrayLike, drawn: ArrayLike) ->
     """
     size, spread, n = (np.asarray(values, dtype=np.float64) for values in (sizes, spreads, drawn))
     inside = size * spread**2
-    with np.errstate(divide="ignore"):
+    with np.errstate(divide="ignore", invalid="ignore"):
         terms = np.where(inside > 0, size * np.divide(1.0, n) - 1, 0.0)
     return float((inside[inside > 0] * terms[inside > 0]).sum())
 
