@@ -84,7 +84,8 @@ class Cells:
     @property
     def read(self) -> Array:
         """Texts read, by label and stratum [L, H]."""
-        return self.texts.sum(axis=-1)
+        result: Array = self.texts.sum(axis=-1)
+        return result
 
     @property
     def weights(self) -> Array:
@@ -102,7 +103,8 @@ class Cells:
     def df(self) -> Array:
         """Degrees of freedom of variances [L]."""
         read = self.read
-        return read.sum(axis=1) - (read > 0).sum(axis=1)
+        result: Array = read.sum(axis=1) - (read > 0).sum(axis=1)
+        return result
 
 
 def cells_of(sample: Sample, machine: NDArray[Any] | None = None, frame_texts: NDArray[Any] | None = None) -> Cells:

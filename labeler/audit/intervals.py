@@ -32,7 +32,7 @@ class Uncertainty:
     df: Array
     misses: Array
     hits: Array
-    certain: NDArray[np.bool_] | bool = False
+    certain: NDArray[np.bool_] | np.bool_ | bool = False
 
     def widened(self, share: Array) -> tuple[Array, Array]:
         """The share moved towards what was not seen, and the variance with it."""
@@ -94,7 +94,7 @@ def _of_state(
         level = 1 - (1 - confidence) / np.maximum(in_doubt, 1)[:, None]
         return [
             tuple(each.sum(axis=-1).astype(float) for each in count_bounds(
-                parts[i], among[i], among[i] + side[i], np.broadcast_to(level, parts[i].shape)))  # type: ignore[misc]
+                parts[i], among[i], among[i] + side[i], np.broadcast_to(level, parts[i].shape)))
             if i in used else (parts[i].sum(axis=-1),) * 2
             for i in range(4)
         ]  # fmt: skip
@@ -102,8 +102,8 @@ def _of_state(
     def share(hit: int, *others: int, twice: bool = False) -> tuple[Array, Array]:
         found = at(hit, *others)
         weight = 2 if twice else 1
-        worst = weight * found[hit][0], sum(found[i][1] for i in others)
-        best = weight * found[hit][1], sum(found[i][0] for i in others)
+        worst = weight * found[hit][0], np.sum([found[i][1] for i in others], axis=0)
+        best = weight * found[hit][1], np.sum([found[i][0] for i in others], axis=0)
         return _divide(*worst), _divide(*best)
 
     pairs = {"precision": share(0, 1), "recall": share(0, 2), "f1": share(0, 1, 2, twice=True)}
@@ -123,7 +123,8 @@ def _share_of_all(count: Array, cells: Cells, confidence: float) -> tuple[Array,
 
 def _divide(hits: Array, others: Array) -> Array:
     whole = hits + others
-    return np.divide(hits, whole, out=np.full(whole.shape, np.nan), where=whole > 0)
+    result: Array = np.divide(hits, whole, out=np.full(whole.shape, np.nan), where=whole > 0)
+    return result
 
 
 def domain(cells: Cells, x: Array = X) -> Array:
