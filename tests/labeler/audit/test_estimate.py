@@ -214,8 +214,8 @@ def test_differences_and_means_cover():
         pairs["assisted"] = found.per_label["x"].scores["prevalence_assisted"], want[0]["prevalence"]
         for name, (one, value) in pairs.items():
             hits.setdefault(name, []).append(one.value is None or one.lo - 1e-12 <= value <= one.hi + 1e-12)
-    # two standard errors of a share of .95 in 300 draws
-    assert {name: np.mean(each) for name, each in hits.items() if np.mean(each) < 0.925} == {}
+    # three and a half standard errors of a share of .95 in 300 draws, since sixty statistics are looked at
+    assert {name: np.mean(each) for name, each in hits.items() if np.mean(each) < 0.906} == {}
 
 
 def sample_at(rows, stratum, sizes, n, truth, first, second):
