@@ -50,7 +50,8 @@ def fleiss_kappa(counts: ArrayLike, confidence: float = 0.95) -> Estimate:
 
 def _rated(counts: ArrayLike) -> Array:
     table = np.asarray(counts, dtype=np.float64)
-    return table[table.sum(axis=1) > 0]
+    result: Array = table[table.sum(axis=1) > 0]
+    return result
 
 
 def _beyond_chance(table: Array, chance: Any, name: str, confidence: float) -> Estimate:
@@ -114,7 +115,8 @@ def specific_agreement(counts: ArrayLike) -> Array:
     same, all_ = (table * (table - 1)), table * (raters - 1)
     weight = np.divide(1.0, raters - 1, out=np.zeros(raters.shape), where=raters > 1)
     top, bottom = (same * weight).sum(axis=0), (all_ * weight).sum(axis=0)
-    return np.divide(top, bottom, out=np.full(len(top), np.nan), where=bottom > 0)
+    result: Array = np.divide(top, bottom, out=np.full(len(top), np.nan), where=bottom > 0)
+    return result
 
 
 def agreement_share(counts: ArrayLike, confidence: float = 0.95) -> Estimate:

@@ -54,7 +54,8 @@ def _most(x: Counts, n: Counts, size: Counts, tail: Array) -> Counts:
         kept = _cdf(hits[open_], drawn[open_], whole[open_], middle, logs) > cases[3][open_]
         lo[open_] = np.where(kept, middle, lo[open_])
         hi[open_] = np.where(kept, hi[open_], middle - 1)
-    return lo[back.ravel()].reshape(shape)
+    result: Counts = lo[back.ravel()].reshape(shape)
+    return result
 
 
 def _guess(x: Counts, n: Counts, size: Counts, tail: Array) -> tuple[Counts, Counts]:
@@ -74,7 +75,9 @@ def _cdf(x: Counts, n: Counts, size: Counts, defects: Counts, logs: Array) -> Ar
     rows = max(1, _AT_ONCE // width)
     for start in range(0, len(x), rows):
         part = slice(start, start + rows)
-        found[part] = _terms(*(each[part, None] for each in (x, n, size, defects)), np.arange(width), logs)
+        found[part] = _terms(
+            x[part, None], n[part, None], size[part, None], defects[part, None], np.arange(width), logs
+        )
     return found
 
 
@@ -89,7 +92,8 @@ def _terms(x: Counts, n: Counts, size: Counts, defects: Counts, down: Counts, lo
         logs[defects] - logs[k] - logs[defects - k] + logs[size - defects] - logs[n - k] - logs[size - defects - n + k]
         - logs[size] + logs[n] + logs[size - n]
     )  # fmt: skip
-    return np.minimum(np.where(possible, np.exp(log), 0.0).sum(axis=1), 1.0)
+    result: Array = np.minimum(np.where(possible, np.exp(log), 0.0).sum(axis=1), 1.0)
+    return result
 
 
 @dataclass(frozen=True, slots=True)

@@ -84,7 +84,8 @@ def residual_variance(residuals: Array, stratum: NDArray[Any], sizes: ArrayLike)
     n = np.bincount(stratum, minlength=len(whole)).astype(np.float64)
     first = stratum_sums(residuals, stratum, len(whole))
     second = stratum_sums(residuals**2, stratum, len(whole))
-    return (stratum_scale(n, whole)[:, None] * spread(first, second, n[:, None])).sum(axis=0)
+    result: Array = (stratum_scale(n, whole)[:, None] * spread(first, second, n[:, None])).sum(axis=0)
+    return result
 
 
 def spread(first: Array, second: Array, n: Array) -> Array:

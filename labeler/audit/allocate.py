@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -44,7 +45,7 @@ def variance_of_total(sizes: ArrayLike, spreads: ArrayLike, drawn: ArrayLike) ->
     """
     size, spread, n = (np.asarray(values, dtype=np.float64) for values in (sizes, spreads, drawn))
     inside = size * spread**2
-    with np.errstate(divide="ignore"):
+    with np.errstate(divide="ignore", invalid="ignore"):
         terms = np.where(inside > 0, size * np.divide(1.0, n) - 1, 0.0)
     return float((inside[inside > 0] * terms[inside > 0]).sum())
 
@@ -61,8 +62,9 @@ def _check(size: Array, spread: Array, floors: NDArray[Any], caps: NDArray[Any],
 def _raise_to(n: int, drawn: NDArray[np.int64], caps: NDArray[np.int64], weight: Array) -> NDArray[np.int64]:
     def entry(stratum: int) -> tuple[float, int]:
         k = int(drawn[stratum])
-        gain = float(weight[stratum]) ** 2
-        return (-(gain / (k * (k + 1)) if k else (np.inf if gain else 0.0)), stratum)
+        gain = float(weight[stratum])
+        # not squared: the order is the same, and nothing becomes 0 that is not
+        return (-(gain / math.sqrt(k * (k + 1)) if k else (np.inf if gain else 0.0)), stratum)
 
     heap = [entry(stratum) for stratum in _open(drawn, caps)]
     heapq.heapify(heap)

@@ -84,7 +84,8 @@ class Cells:
     @property
     def read(self) -> Array:
         """Texts read, by label and stratum [L, H]."""
-        return self.texts.sum(axis=-1)
+        result: Array = self.texts.sum(axis=-1)
+        return result
 
     @property
     def weights(self) -> Array:
@@ -102,7 +103,8 @@ class Cells:
     def df(self) -> Array:
         """Degrees of freedom of variances [L]."""
         read = self.read
-        return read.sum(axis=1) - (read > 0).sum(axis=1)
+        result: Array = read.sum(axis=1) - (read > 0).sum(axis=1)
+        return result
 
 
 def cells_of(sample: Sample, machine: NDArray[Any] | None = None, frame_texts: NDArray[Any] | None = None) -> Cells:
@@ -180,4 +182,13 @@ def unseen_mass(cells: Cells) -> Array:
     per_text = np.where(read > 0, cells.reports.sum(axis=-1) / np.maximum(read, 1), 1.0)
     rest = np.maximum(1 - read / np.maximum(cells.sizes, 1), 0)
     found: Array = (np.where(read > 0, cells.weights, cells.sizes) * per_text) ** 2 * rest
+    return found
+
+
+def in_doubt(cells: Cells, y: Array = Y, x: Array = X) -> NDArray[np.bool_]:
+    """Whether the truth of some text that nobody read would change a measure [L, K]."""
+    grid = np.stack([y, x]).reshape(2, len(y), 4, 4)
+    varies = (grid != grid[:, :, :1]).any(axis=(0, 2))
+    left = cells.left.sum(axis=1) > 0
+    found: NDArray[np.bool_] = np.einsum("lm,km->lk", left.astype(int), varies.astype(int)) > 0
     return found

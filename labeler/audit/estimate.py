@@ -25,6 +25,7 @@ from labeler.audit.cells import (
     Cells,
     X,
     cells_of,
+    in_doubt,
     ratios,
     unseen,
     variances,
@@ -89,7 +90,7 @@ def estimate(sample: Sample, frame: FrameCounts | None = None, *, confidence: fl
         raise ValueError("the confidence lies between 0 and 1")
     cells = cells_of(sample, frame_texts=None if frame is None else frame.texts)
     remarks = _remarks(sample, cells)
-    scores = _scores(cells, remarks, confidence)
+    scores = scores_of(cells, remarks, confidence)
     if frame is not None:
         for at, found in enumerate(_assisted(sample, cells, frame, confidence)):
             scores[at]["prevalence_assisted"] = found
@@ -108,13 +109,14 @@ def estimate(sample: Sample, frame: FrameCounts | None = None, *, confidence: fl
     )  # fmt: skip
 
 
-def _scores(cells: Cells, remarks: Sequence[str], confidence: float) -> list[dict[str, Estimate]]:
+def scores_of(cells: Cells, remarks: Sequence[str], confidence: float = 0.95) -> list[dict[str, Estimate]]:
+    """The measures of each label by name, with Korn and Graubard's interval; ``remarks`` [L] go with each."""
     value, whole, gradient = ratios(cells.totals)
     variance = variances(cells, np.nan_to_num(gradient))
     misses, hits = unseen(cells)
     n = domain(cells)
     safe = np.where(whole > 0, whole, 1)
-    known = Uncertainty(variance, n, cells.df[:, None], misses / safe, hits / safe)
+    known = Uncertainty(variance, n, cells.df[:, None], misses / safe, hits / safe, ~in_doubt(cells))
     lo, hi = share_bounds(value, known, confidence)
     found = []
     for at, remark in enumerate(remarks):
@@ -158,7 +160,7 @@ def _bounded(
     steepest = np.abs(slope[:, differ]).max(axis=1)
     share = np.where(np.isnan(value), 1.0, (value + 1) / 2)
     misses = np.divide(one * steepest / 2, share, out=np.zeros(len(share)), where=share > 0)
-    known = Uncertainty(variance, n, cells.df, misses, np.zeros(len(n)))
+    known = Uncertainty(variance, n, cells.df, misses, np.zeros(len(n)), ~(cells.left > 0).any(axis=(1, 2)))
     lo, hi = signed_bounds(value, known, confidence)
     return np.stack([value, lo, hi, n], axis=1)
 

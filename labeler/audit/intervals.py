@@ -23,7 +23,8 @@ Array = NDArray[np.float64]
 class Uncertainty:
     """What an interval is made from, element by element: ``variance`` of a share, ``n`` texts that it rests on, ``df``.
 
-    ``misses`` and ``hits`` are what `labeler.audit.cells.unseen` gives, as shares of the denominator.
+    ``misses`` and ``hits`` are what `labeler.audit.cells.unseen` gives, as shares of the denominator;
+    ``certain``: all that could differ was read.
     """
 
     variance: Array
@@ -31,6 +32,7 @@ class Uncertainty:
     df: Array
     misses: Array
     hits: Array
+    certain: NDArray[np.bool_] | np.bool_ | bool = False
 
     def widened(self, share: Array) -> tuple[Array, Array]:
         """The share moved towards what was not seen, and the variance with it."""
@@ -48,13 +50,12 @@ def share_bounds(share: Array, known: Uncertainty, confidence: float) -> tuple[A
     with np.errstate(invalid="ignore", divide="ignore"):
         effective = np.where(variance > 0, moved * (1 - moved) / variance, np.inf) * np.minimum(shrink, 1)
     lo, hi = beta_bounds(share, np.minimum(effective, known.n), confidence)
-    certain = variance == 0
-    return np.where(certain, share, lo), np.where(certain, share, hi)
+    return np.where(known.certain, share, lo), np.where(known.certain, share, hi)
 
 
 def signed_bounds(value: Array, known: Uncertainty, confidence: float) -> tuple[Array, Array]:
     """The same for what lies between -1 and 1, as kappa does: moved to between 0 and 1 and back."""
-    moved = Uncertainty(known.variance / 4, known.n, known.df, known.misses, known.hits)
+    moved = Uncertainty(known.variance / 4, known.n, known.df, known.misses, known.hits, known.certain)
     lo, hi = share_bounds((value + 1) / 2, moved, confidence)
     return 2 * lo - 1, 2 * hi - 1
 
@@ -93,7 +94,7 @@ def _of_state(
         level = 1 - (1 - confidence) / np.maximum(in_doubt, 1)[:, None]
         return [
             tuple(each.sum(axis=-1).astype(float) for each in count_bounds(
-                parts[i], among[i], among[i] + side[i], np.broadcast_to(level, parts[i].shape)))  # type: ignore[misc]
+                parts[i], among[i], among[i] + side[i], np.broadcast_to(level, parts[i].shape)))
             if i in used else (parts[i].sum(axis=-1),) * 2
             for i in range(4)
         ]  # fmt: skip
@@ -101,8 +102,8 @@ def _of_state(
     def share(hit: int, *others: int, twice: bool = False) -> tuple[Array, Array]:
         found = at(hit, *others)
         weight = 2 if twice else 1
-        worst = weight * found[hit][0], sum(found[i][1] for i in others)
-        best = weight * found[hit][1], sum(found[i][0] for i in others)
+        worst = weight * found[hit][0], np.sum([found[i][1] for i in others], axis=0)
+        best = weight * found[hit][1], np.sum([found[i][0] for i in others], axis=0)
         return _divide(*worst), _divide(*best)
 
     pairs = {"precision": share(0, 1), "recall": share(0, 2), "f1": share(0, 1, 2, twice=True)}
@@ -122,7 +123,8 @@ def _share_of_all(count: Array, cells: Cells, confidence: float) -> tuple[Array,
 
 def _divide(hits: Array, others: Array) -> Array:
     whole = hits + others
-    return np.divide(hits, whole, out=np.full(whole.shape, np.nan), where=whole > 0)
+    result: Array = np.divide(hits, whole, out=np.full(whole.shape, np.nan), where=whole > 0)
+    return result
 
 
 def domain(cells: Cells, x: Array = X) -> Array:

@@ -16,7 +16,20 @@ from numpy.typing import NDArray
 from corpora.statistics.multiplicity import holm
 from corpora.statistics.survey import kappa_gradient, residual_variance
 from corpora.statistics.types import Estimate
-from labeler.audit.cells import CELLS, MEASURES, NAMES, Cells, X, Y, cells_of, places, ratios, unseen, unseen_mass
+from labeler.audit.cells import (
+    CELLS,
+    MEASURES,
+    NAMES,
+    Cells,
+    X,
+    Y,
+    cells_of,
+    in_doubt,
+    places,
+    ratios,
+    unseen,
+    unseen_mass,
+)
 from labeler.audit.intervals import Uncertainty, domain, share_bounds, signed_bounds
 from labeler.audit.types import Sample
 
@@ -50,7 +63,9 @@ def micro(sample: Sample, cells: Cells, confidence: float) -> dict[str, Estimate
     variance = _variance(sample, _residuals(sample, sample.machine, slopes))
     misses, hits = (each[0] for each in unseen(cells, pooled=True))
     n, safe = domain(cells).sum(axis=0), np.where(whole > 0, whole, 1)
-    known = Uncertainty(variance, n, np.full(len(n), _df(sample)), misses / safe, hits / safe)
+    known = Uncertainty(
+        variance, n, np.full(len(n), _df(sample)), misses / safe, hits / safe, ~in_doubt(cells).any(axis=0)
+    )
     lo, hi = share_bounds(value, known, confidence)
     return {
         f"micro_{measure.name}": _estimate(value[k], lo[k], hi[k], n[k], _MICRO, measure.undefined)
@@ -68,7 +83,11 @@ def macro(sample: Sample, cells: Cells, confidence: float) -> dict[str, Estimate
     count = np.maximum(defined.sum(axis=0), 1)
     missed, hit = (np.sqrt((np.where(defined, each / safe, 0) ** 2).sum(axis=0)) / count for each in (misses, hits))
     n = domain(cells).sum(axis=0)
-    lo, hi = share_bounds(mean, Uncertainty(variance, n, np.full(len(n), _df(sample)), missed, hit), confidence)
+    lo, hi = share_bounds(
+        mean,
+        Uncertainty(variance, n, np.full(len(n), _df(sample)), missed, hit, ~in_doubt(cells).any(axis=0)),
+        confidence,
+    )
     found = {
         f"macro_{name}": _estimate(mean[k], lo[k], hi[k], n[k], _MACRO, "defined for no label", _used(defined[:, k]))
         for k, name in enumerate(NAMES)
@@ -80,7 +99,7 @@ def _macro_kappa(sample: Sample, cells: Cells, confidence: float) -> Estimate:
     value, slope = kappa_gradient(cells.totals.reshape(-1, 4, 4))
     mean, variance, defined = _mean(sample, value[:, None], slope.reshape(-1, 1, CELLS))
     n, zero = np.array([cells.read.sum()]), np.zeros(1)
-    known = Uncertainty(variance, n, np.array([_df(sample)]), zero, zero)
+    known = Uncertainty(variance, n, np.array([_df(sample)]), zero, zero, not (cells.left > 0).any())
     lo, hi = signed_bounds(mean, known, confidence)
     return _estimate(mean[0], lo[0], hi[0], n[0], _MACRO, "defined for no label", _used(defined[:, 0]))
 
@@ -157,18 +176,37 @@ def differences(sample: Sample, differing: Array | None, confidence: float) -> M
     ]
     whole = np.minimum(*(np.where(each[1] > 0, each[1], np.inf) for each in found))
     variance = _variance(sample, residuals[0] - residuals[1])
-    variance += (_unseen_difference(sample, tables[0], differing)[:, None] / whole) ** 2
+    variance += _unseen_difference(sample, tables[0], differing, X[rows] > Y[rows]) / whole**2
+    # texts that both get wrong, in strata where none was read, change what both are shares of
+    missed = unseen(tables[0], Y[rows], X[rows])[0]
+    variance += ((found[0][0] - found[1][0]) * missed / whole) ** 2
     return _table(sample, found[0][0], found[1][0], variance, tables[0], confidence)
 
 
-def _unseen_difference(sample: Sample, cells: Cells, differing: Array | None) -> Array:
-    """What one text stands for that the labelers answer differently, in strata where none such was read: [L]."""
+def _unseen_difference(sample: Sample, cells: Cells, differing: Array | None, wrong: NDArray[np.bool_]) -> Array:
+    """What is added to the squared residuals of differences [L, K], for texts the labelers answer differently.
+
+    Few of them decide: one more is added in every stratum that may hold some unread, and one more for each of the two
+    labelers whose errors alone were not seen there. ``wrong`` [K, 16] are the cells that are errors.
+    """
     assert sample.second is not None
-    apart = (sample.machine != sample.second) & (places(sample.truth) < 4)
-    seen = np.stack([np.bincount(sample.stratum[row], minlength=len(sample.strata)) for row in apart.T])
-    could = np.ones(seen.shape) if differing is None else differing
-    found: Array = np.sqrt((unseen_mass(cells) * ((seen == 0) & (could > 0))).sum(axis=1))
-    return found
+    truth, first, second = (places(each).astype(np.int64) for each in (sample.truth, sample.machine, sample.second))
+    read, strata = truth < 4, len(sample.strata)
+    apart = _by_stratum((first != second) & read, sample.stratum, strata)
+    could = np.full(apart.shape, True) if differing is None else differing > apart
+    mass = unseen_mass(cells) * could
+    added = np.empty((len(sample.labels), len(wrong)))
+    for k, errors in enumerate(wrong):
+        one, other = (errors[np.where(read, truth * 4 + said, 0)] & read for said in (first, second))
+        kinds = sum(
+            (_by_stratum(each, sample.stratum, strata) == 0).astype(int) for each in (one & ~other, other & ~one)
+        )
+        added[:, k] = (mass * (1 + kinds)).sum(axis=1)
+    return added
+
+
+def _by_stratum(flags: NDArray[np.bool_], stratum: NDArray[Any], strata: int) -> NDArray[np.int64]:
+    return np.stack([np.bincount(stratum[row], minlength=strata) for row in flags.T])
 
 
 def _table(
