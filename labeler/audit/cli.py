@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import typer
 
+from labeler.audit.certify_command import apply_cli, certify_cli, status_cli
+from labeler.audit.exchange_command import export_cli, import_cli
 from labeler.audit.plan_command import draw_cli, plan_cli
 from labeler.audit.review_command import adjudicate_cli, review_cli
 
@@ -18,3 +20,8 @@ app.command("plan")(plan_cli)
 app.command("draw")(draw_cli)
 app.command("review")(review_cli)
 app.command("adjudicate")(adjudicate_cli)
+app.command("export")(export_cli)
+app.command("import")(import_cli)
+app.command("status")(status_cli)
+app.command("certify")(certify_cli)
+app.command("apply")(apply_cli)

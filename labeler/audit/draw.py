@@ -95,9 +95,9 @@ def _draw(plan: Plan, frame: Frame, sizes: Sequence[int], earlier: Draw | None) 
     strata = tuple(
         Stratum(each.name, each.size, each.reports, size) for each, size in zip(plan.strata, sizes, strict=True)
     )
-    at = datetime.now(UTC).isoformat(timespec="seconds")
+    now = datetime.now(UTC).isoformat(timespec="seconds")
     rows.sort(key=lambda row: row.position)
-    return Draw(plan.seed, plan.frame_sha256, plan.labels_sha256, strata, at, tuple(rows))
+    return Draw(plan.seed, plan.frame_sha256, plan.labels_sha256, strata, now, tuple(rows))
 
 
 def _reading(plan: Plan, ids: Sequence[str], after: int) -> tuple[list[int], list[bool], list[bool]]:

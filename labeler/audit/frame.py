@@ -158,8 +158,7 @@ def load_plan(audit: Path | str) -> Plan:
         raise RunError("audit.newer", message, where=str(path), hint="use the newer radloop that made it")
     try:
         strata = tuple(PlannedStratum(**each) for each in data.pop("strata"))
-        listed = {name: tuple(data.pop(name)) for name in ("names", "notes")}
-        return Plan(strata=strata, **listed, **data)
+        return Plan(strata=strata, names=tuple(data.pop("names")), notes=tuple(data.pop("notes")), **data)
     except (KeyError, TypeError) as error:
         raise _damaged(path) from error
 

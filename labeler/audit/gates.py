@@ -6,7 +6,7 @@ stratum, one for each site, one for each label in each state; each in texts and 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from math import ceil
@@ -152,7 +152,9 @@ def floors(texts: Texts, gates: Sequence[Gate], rows: Array) -> Array:
     asked = np.array([gate.required for gate in gates])
     means, variances = _moments(texts, rows, sizes)
     drawn = _first_floors(texts, gates, sizes)
+    first = drawn.copy()
     _raise(drawn, sizes, means, lambda: asked - _surely(drawn, sizes, means, variances))
+    _lower(drawn, first, lambda: asked - _surely(drawn, sizes, means, variances))
     ranks = texts.ranks()
     _raise(drawn, sizes, means, lambda: asked - counted(rows, texts.reports, ranks < drawn[texts.stratum]))
     return drawn
@@ -188,14 +190,32 @@ def _surely(drawn: Array, sizes: Array, means: Array, variances: Array) -> Array
     return np.floor(found + 1e-6)
 
 
-def _raise(drawn: Array, sizes: Array, means: Array, lacking: Any) -> None:
-    """Draw more, in place, where it brings most for the gate that lacks most, until none lacks anything."""
+def _raise(drawn: Array, sizes: Array, means: Array, lacking: Callable[[], Array]) -> None:
+    """Draw more, in place, where a text brings most of what gates lack, until none lacks anything.
+
+    What a text brings a gate counts as a share of what that gate lacks: the greedy rule for covering. A step is a
+    quarter of what the gate lacks that the stratum serves best, so that what is lacking is looked at again.
+    """
     while True:
         lacks = lacking()
-        if not (lacks > 0).any():
+        short = lacks > 0
+        if not short.any():
             return
-        gate = int(np.argmax(lacks))
-        yields = np.where(drawn < sizes, means[gate], 0.0)
-        stratum = int(np.argmax(yields))
-        step = ceil(lacks[gate] / max(yields[stratum], 1e-9))
+        yields = np.where(drawn < sizes, means[short], 0.0)
+        shares = np.minimum(yields / lacks[short][:, None], 1.0)
+        stratum = int(np.argmax(shares.sum(axis=0)))
+        step = ceil(0.25 / max(float(shares[:, stratum].max()), 1e-9))
         drawn[stratum] += max(1, min(step, int(sizes[stratum] - drawn[stratum])))
+
+
+def _lower(drawn: Array, least: Array, lacking: Callable[[], Array]) -> None:
+    """Draw less, in place, of what later steps of ``_raise`` made needless, as long as no gate lacks anything."""
+    for stratum in np.argsort(least - drawn, kind="stable"):
+        low, high = int(least[stratum]), int(drawn[stratum])
+        while low < high:
+            drawn[stratum] = (low + high) // 2
+            if (lacking() > 0).any():
+                low = int(drawn[stratum]) + 1
+            else:
+                high = int(drawn[stratum])
+        drawn[stratum] = high

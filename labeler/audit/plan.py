@@ -100,7 +100,8 @@ def plan(
         notes=_notes(table, source, texts_sha), frame_sha256=write_frame(audit, frame),
     )  # fmt: skip
     write_plan(audit, made)
-    inputs = [table.path, *(each for each in (made.second_labels, made.evidence, made.sites) if each)]
+    others = (made.second_labels, made.evidence, made.sites)
+    inputs: list[Path | str] = [table.path, *(each for each in others if each)]
     write_manifest(
         audit / "manifest.json", command=command, config=recipe.model_dump() | {"seed": seed, "budget": budget},
         inputs=inputs, counts=counts_of(made), wall_seconds=time.perf_counter() - start, packages=("numpy", "pyarrow"),
@@ -117,7 +118,8 @@ def make_frame(
     disagree = np.zeros(len(ids), bool) if hybrid is None else hybrid
     if second is not None:
         disagree = disagree | (machine != second).any(axis=1)
-    site_names, site = (), None
+    site_names: tuple[str, ...] = ()
+    site: Array | None = None
     if sites is not None:
         site_names, site = _coded(sites)
     cluster = _clusters(machine, second, disagree, site, text_sha)

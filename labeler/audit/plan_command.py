@@ -58,7 +58,7 @@ def plan_cli(
     from labeler.audit.recipe import load_recipe
     from labeler.progress import watching
 
-    with watching(reports or "") as watch:
+    with watching(reports or "-") as watch:
         made = plan(
             labels, out, second_labels=second_labels, reports=reports, sections=sections, budget=budget,
             fraction=fraction, sites=sites, site_column=site_column, evidence=evidence, seed=seed,

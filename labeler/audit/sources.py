@@ -34,10 +34,10 @@ def origin_of(table: Path) -> Origin:
     if not isinstance(config, dict) or "label_schema" not in config:
         return Origin()
     source = inputs[0].get("path") if inputs and isinstance(inputs[0], dict) else None
-    found = isinstance(source, str) and source != "-" and Path(source).exists()
+    source = source if isinstance(source, str) and source != "-" and Path(source).exists() else None
     read = {name: config.get(name) for name in _READ if config.get(name) is not None}
     return Origin(
-        str(Path(source).resolve()) if found else None, config.get("sections"), config["label_schema"],
+        None if source is None else str(Path(source).resolve()), config.get("sections"), config["label_schema"],
         config.get("labeler"), read,
     )  # fmt: skip
 

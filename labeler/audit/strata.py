@@ -5,11 +5,13 @@
     disagree          two labelers differ in some label
     uncertain: LABEL  some label is uncertain; the rarest such label
     positive: LABEL   some label is positive; the rarest such label
+    negative: LABEL   a label is negative, or blank, and few texts have it so: else what is drawn of them would be left
+                      to chance, and chance is only kept above the gate by many readings
     rest              everything else
 
 ``disagree`` and ``rest`` are divided by site where there are sites. What is rare comes before all else, because the
 gate wants at least 30 of each label in each state: in a stratum of its own that costs about 30 readings, inside a large
-stratum it would cost most of the stratum.
+stratum it would cost most of the stratum. Where enough of it is disagreed about, it is two strata.
 """
 
 from __future__ import annotations
@@ -28,6 +30,8 @@ LEAST_COMMON: Final = 5
 _SHARE_COMMON: Final = 0.25
 #: Strata of fewer texts are put together with others of their kind.
 _SMALLEST: Final = 20
+#: A label is scarce in a state that less than this share of the texts have it in.
+_SCARCE: Final = 0.05
 
 Ints = NDArray[Any]
 
@@ -53,10 +57,17 @@ def assign(
     take("common texts", reports >= common_from(reports, fraction))
     for size, label, state in _cells(machine):
         if size * fraction < least:
-            take(f"rare: {names[label]} {state}", machine[:, label] == CODES[state])
+            left = (machine[:, label] == CODES[state]) & (taken < 0)
+            if min((left & disagree).sum(), (left & ~disagree).sum()) >= _SMALLEST:
+                take(f"rare: {names[label]} {state}, disagree", left & disagree)
+            take(f"rare: {names[label]} {state}", left)
     _by_site(take, "disagree", disagree, site, sites)
     for kind in ("uncertain", "positive"):
         _by_label(take, kind, machine == CODES[kind], taken, names)
+    for size, label, state in _cells(machine):
+        left = (machine[:, label] == CODES[state]) & (taken < 0)
+        if size < _SCARCE * len(reports) and left.sum() >= _SMALLEST:
+            take(f"{state}: {names[label]}", left)
     _by_site(take, "rest", np.ones(len(reports), bool), site, sites)
     return tuple(found), taken
 
@@ -90,7 +101,8 @@ def _by_label(take: Callable[[str, Ints], None], kind: str, is_so: Ints, taken: 
         left = is_so[:, label] & (taken < 0)
         if left.sum() >= _SMALLEST:
             take(f"{kind}: {names[label]}", left)
-    take(f"{kind}: other labels", is_so.any(axis=1))
+    anything: Ints = np.asarray(is_so.any(axis=1))
+    take(f"{kind}: other labels", anything)
 
 
 def _by_site(
