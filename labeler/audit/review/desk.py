@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from itertools import pairwise
 from statistics import median
 from typing import Any, Final
@@ -107,7 +107,7 @@ class Desk:
     def progress(self, reader: str) -> dict[str, Any]:
         """How many sheets are submitted, how many are left, and seconds a sheet by the median of the last ones."""
         own = [sheet for sheet in self._own(reader) if sheet.submitted]
-        times = sorted(datetime.fromisoformat(sheet.submitted_at) for sheet in own)[-_PACE_OF - 1 :]
+        times = sorted(_time(sheet.submitted_at) for sheet in own)[-_PACE_OF - 1 :]
         gaps = [(later - earlier).total_seconds() for earlier, later in pairwise(times)]
         gaps = [gap for gap in gaps if gap <= _PAUSE_SECONDS]
         pace = round(median(gaps), 1) if len(gaps) >= 2 else None
@@ -247,6 +247,15 @@ class Desk:
         phase = sheet.phase if sheet is not None else ("adjudicated" if key.decision else "blind")
         self._store.append(Event(key.reader, key.study_id, kind, data, phase, key.repeat, op))
         self._sync()
+
+
+def _time(at: str) -> datetime:
+    """A time of the store; one from elsewhere without a zone is taken for UTC, one that is none for long ago."""
+    try:
+        found = datetime.fromisoformat(at)
+    except ValueError:
+        return datetime.min.replace(tzinfo=UTC)
+    return found if found.tzinfo else found.replace(tzinfo=UTC)
 
 
 def _state(code: int) -> Answer:

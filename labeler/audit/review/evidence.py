@@ -56,9 +56,13 @@ class Witness:
         self.warm()
         if self._labeler is None:
             return Evidence((), {})
-        with self._lock:
-            vector = self._labeler(report, self._plan.sections)
-        found = {answer.label: answer for answer in answers(report, vector)}
+        # a labeler is another's code, and whatever is wrong with it must not stop the reading
+        try:
+            with self._lock:
+                vector = self._labeler(report, self._plan.sections)
+            found = {answer.label: answer for answer in answers(report, vector)}
+        except Exception:
+            return Evidence((), {})
         marks: list[Mark] = []
         reasons: dict[int, list[dict[str, Any]]] = {}
         for row, label, state in differences:

@@ -122,7 +122,9 @@ class Sheets:
 
     def on(self, study_id: str, *, decision: bool = False) -> list[Sheet]:
         """The first readings of a text, or the decisions on it, whoever's."""
-        keys: Iterable[Key] = self._on.get(study_id, ())
+        keys = self._on.get(study_id)
+        if keys is None:
+            return []
         return [self._sheets[key] for key in keys if key.decision == decision and not key.repeat]
 
 

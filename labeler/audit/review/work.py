@@ -16,7 +16,6 @@ from typing import Final, Protocol
 
 from labeler.audit.frame import Drawn
 from labeler.audit.review.sheets import Key, Sheet, Sheets
-from labeler.audit.types import Answer
 
 #: A text that was begun and not submitted is kept for its reader this long after the last key.
 LEASE: Final = timedelta(hours=12)
@@ -55,6 +54,8 @@ class Readings:
         self._texts = sorted(texts, key=lambda text: text.position)
         self._by_id = {text.study_id: text for text in texts}
         self._labels = tuple(labels)
+        # texts that enough readers have submitted: they never open again
+        self._closed: set[str] = set()
 
     def labels(self, sheets: Sheets, key: Key) -> tuple[str, ...]:
         """All labels of the audit."""
@@ -91,9 +92,14 @@ class Readings:
         return sheet.key.repeat or len(_takers(sheets, text, sheet.key.reader)) < 1 + text.double
 
     def _open(self, sheets: Sheets, text: Drawn, reader: str) -> bool:
+        if text.study_id in self._closed:
+            return False
         on = sheets.on(text.study_id)
         if not on:
             return True
+        if sum(sheet.submitted for sheet in on) > text.double:
+            self._closed.add(text.study_id)
+            return False
         if any(sheet.key.reader == reader for sheet in on):
             return False
         return len(_takers(sheets, text, reader)) < 1 + text.double
@@ -129,13 +135,13 @@ class Decisions:
     decision = True
 
     def __init__(self, texts: Iterable[Drawn], labels: Sequence[str]) -> None:
-        self._texts = sorted((text for text in texts if text.double), key=lambda text: text.position)
+        self._texts = sorted(texts, key=lambda text: text.position)
         self._labels = tuple(labels)
 
     def labels(self, sheets: Sheets, key: Key) -> tuple[str, ...]:
         """The labels that were not answered alike."""
         given = [sheet.blind for sheet in sheets.on(key.study_id) if sheet.blind is not None]
-        return tuple(label for label in self._labels if len({_hashable(each.get(label)) for each in given}) > 1)
+        return tuple(label for label in self._labels if len({repr(each[label]) for each in given if label in each}) > 1)
 
     def next(self, sheets: Sheets, reader: str) -> Key | None:
         """The first text that readers differ on and nobody has decided or begun to."""
@@ -164,10 +170,6 @@ class Decisions:
 def _takers_of_decision(decided: Iterable[Sheet]) -> bool:
     since = (datetime.now(UTC) - LEASE).isoformat(timespec="milliseconds")
     return any(sheet.at > since for sheet in decided)
-
-
-def _hashable(answer: Answer) -> str:
-    return repr(answer)
 
 
 def sides(sheets: Sheets, study_id: str) -> list[Sheet]:

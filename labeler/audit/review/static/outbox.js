@@ -4,7 +4,7 @@
 const WAITS = [300, 1000, 2000, 4000, 8000];
 
 export class Outbox {
-  // tell: "saving", "saved", "failed"; gone: what becomes of a refusal
+  // tell: "saving", "saved", "failed" and why; answered and refused: what becomes of what came back
   constructor(session, { tell, refused, answered }) {
     this.session = session;
     this.tell = tell;
@@ -65,11 +65,12 @@ export class Outbox {
     for (let tries = 0; ; tries += 1) {
       try {
         const answer = await post(this.session, `/api/${entry.act}`, { ...entry.body, version: this.version });
-        if (answer.status < 500) return { status: answer.status, data: await answer.json() };
+        const data = await answer.json();
+        if (answer.status < 500) return { status: answer.status, data };
+        this.tell("failed", data.message);
       } catch {
-        // the server is gone, or the network
+        this.tell("failed", "The program does not answer. Is it still running?");
       }
-      this.tell("failed");
       await new Promise((done) => setTimeout(done, WAITS[Math.min(tries, WAITS.length - 1)]));
     }
   }

@@ -23,13 +23,17 @@ const help = new Help(settings.actions, settings.keys, saveKeys);
 
 // ---- what is said
 
-function tellSaved(state) {
+function tellSaved(state, why = "") {
   const says = { saved: "saved", saving: "saving \u2026", failed: "not saved \u2013 trying again" };
   const saved = find("saved");
-  if (saved.dataset.state === state) return;
+  const before = saved.dataset.state;
+  if (before === state) return;
   saved.dataset.state = state;
   saved.textContent = says[state];
-  if (state === "failed") say("Not saved. Trying again.");
+  if (state === "failed") {
+    say("Not saved. Trying again.");
+    lead(why, "bad");
+  } else if (state === "saved" && before === "failed" && sheet) introduce();
 }
 
 function say(text) {

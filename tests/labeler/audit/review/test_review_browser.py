@@ -362,6 +362,7 @@ def middle(times):
     return sorted(times)[len(times) // 2]
 
 
+@pytest.mark.slow
 def test_a_key_is_answered_in_50_milliseconds(audit, tab):
     with served(audit, "Anna") as (_, (link,)):
         open_at(tab, link)
@@ -372,5 +373,6 @@ def test_a_key_is_answered_in_50_milliseconds(audit, tab):
             tab.wait_for_function("count => times.saved.length > count && times.painted.length > count", arg=number)
         times = tab.evaluate("times")
     print({name: (round(middle(each), 1), round(sorted(each)[-3], 1)) for name, each in times.items()})
-    # the fastest quarter of what waits for the disk and the server: the machine may have other work
-    assert middle(times["painted"]) < 50 and sorted(times["saved"])[len(times["saved"]) // 4] < 50
+    # what waits for the disk and for a machine that may have other work: the fastest quarter
+    assert middle(times["painted"]) < 50
+    assert sorted(times["saved"])[len(times["saved"]) // 4] < 50

@@ -1,5 +1,6 @@
 """The review page by its requests: what is shown to whom, what is kept, what is refused."""
 
+import http.client
 import json
 import os
 import re
@@ -118,6 +119,19 @@ def test_cannot_judge_is_an_answer_and_no_difference(bench):
     done = page.read(value="cannot_judge")
     assert done["done"] and done["differences"] == []
     assert page.bench.store.readings()[0].answers["Edema"] == "cannot_judge"
+
+
+def test_a_labeler_that_breaks_does_not_stop_the_reading(bench):
+    here = bench("Anna")
+
+    class Broken:
+        def __call__(self, report, sections):
+            raise ZeroDivisionError
+
+    witness = here.app._application.state.room.witness
+    witness._labeler, witness._tried = Broken(), True
+    done = here.enter("Anna").read(value=None)
+    assert done["differences"] and all(each["reasons"] == [] for each in done["differences"])
 
 
 # answers
@@ -585,6 +599,23 @@ def test_killed_between_two_keys_it_loses_nothing_that_was_saved(audit):
             process.stderr.close()
     with open_store(audit) as store:
         assert len([event for event in store.events() if event.kind == "answer"]) == 12
+
+
+def test_small_answers_are_sent_at_once(audit):
+    process, (link,) = start(audit, "--reader", "Anna")
+    line = http.client.HTTPConnection(link.split("/")[2])
+    times = []
+    for _ in range(30):
+        begun = time.perf_counter()
+        line.request("GET", "/healthz")
+        line.getresponse().read()
+        times.append(time.perf_counter() - begun)
+    line.close()
+    process.kill()
+    process.wait()
+    process.stderr.close()
+    # 0.04 s if the server waits for the browser to acknowledge the first packet
+    assert sorted(times)[10] < 0.03
 
 
 def test_the_second_server_of_an_audit_is_refused(audit, radloop):
