@@ -1,4 +1,4 @@
-"""A label table as arrays: studies by labels, the four states as numbers. For whoever learns from one or measures by it.
+"""A label table as arrays: studies by labels, the states as numbers. For whoever learns from one or measures by it.
 
     table = read_label_matrix("labels.csv")
     table.states[table.rows["s1"], table.labels.index("Edema")]     # 1, 0, -1 or BLANK_CELL
