@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import typer
 
+from vision.evaluate_command import evaluate_cli
+
 app = typer.Typer(
     help="Train an image encoder on uncertain labels, predict, evaluate, explain.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+app.command("evaluate")(evaluate_cli)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -26,14 +26,16 @@ class Reliability:
 class Recalibration:
     """Logistic regression of the truth on the logit of the probability: a calibrated one has intercept 0, slope 1.
 
-    ``in_the_large`` is the intercept when the slope is held at 1. None where nothing can be fitted; ``reason`` says
-    why.
+    ``in_the_large`` is the intercept when the slope is held at 1. The standard errors are sandwich ones, by cluster
+    where there are clusters. None where nothing can be fitted; ``reason`` says why.
     """
 
     intercept: float | None
     slope: float | None
     in_the_large: float | None
     reason: str = ""
+    intercept_error: float | None = None
+    slope_error: float | None = None
 
 
 def brier(truth: ArrayLike, probabilities: ArrayLike) -> float:
@@ -74,8 +76,11 @@ def expected_calibration_error(truth: ArrayLike, probabilities: ArrayLike, bins:
     return float(found.counts @ np.abs(found.predicted - found.observed) / total) if total else float("nan")
 
 
-def recalibration(truth: ArrayLike, probabilities: ArrayLike) -> Recalibration:
-    """Cox's (1958) recalibration of probabilities, by Newton's method; they are first held to [1e-7, 1 - 1e-7]."""
+def recalibration(truth: ArrayLike, probabilities: ArrayLike, clusters: ArrayLike | None = None) -> Recalibration:
+    """Cox's (1958) recalibration of probabilities, by Newton's method; they are first held to [1e-7, 1 - 1e-7].
+
+    ``clusters`` are names or numbers, shape (units,).
+    """
     y, p = _known(truth, probabilities)
     if not len(y) or y.min() == y.max():
         return Recalibration(None, None, None, "only one class occurs")
@@ -85,11 +90,24 @@ def recalibration(truth: ArrayLike, probabilities: ArrayLike) -> Recalibration:
     in_the_large = None if large is None else float(large[0])
     if logits.min() == logits.max():
         return Recalibration(None, None, in_the_large, "every probability is the same: no slope")
-    found = _fit(np.stack([np.ones_like(logits), logits], axis=1), y, np.zeros_like(logits))
+    design = np.stack([np.ones_like(logits), logits], axis=1)
+    found = _fit(design, y, np.zeros_like(logits))
     yes, no = logits[y == 1], logits[y == 0]
     if found is None or yes.min() >= no.max() or no.min() >= yes.max():
         return Recalibration(None, None, in_the_large, "the classes are separated: the slope has no finite value")
-    return Recalibration(float(found[0]), float(found[1]), in_the_large)
+    known = np.isin(np.asarray(truth), (0, 1))
+    names = np.arange(len(y)) if clusters is None else np.asarray(clusters)[known]
+    errors = _sandwich(design, y, found, names)
+    return Recalibration(float(found[0]), float(found[1]), in_the_large, "", float(errors[0]), float(errors[1]))
+
+
+def _sandwich(design: Array, y: Array, beta: Array, clusters: NDArray[Any]) -> Array:
+    """Standard errors that hold whatever the model, from scores summed by cluster."""
+    fitted = _logistic(design @ beta)
+    bread = np.linalg.inv((design * (fitted * (1 - fitted))[:, None]).T @ design)
+    _, place = np.unique(clusters, return_inverse=True)
+    sums = np.stack([np.bincount(place, column) for column in (design * (y - fitted)[:, None]).T], axis=1)
+    return np.asarray(np.sqrt(np.diag(bread @ (sums.T @ sums) @ bread)))
 
 
 def _fit(design: Array, y: Array, offset: Array) -> Array | None:

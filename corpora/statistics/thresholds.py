@@ -61,7 +61,8 @@ def choose(truth: ArrayLike, scores: ArrayLike, rule: str, target: float | None 
     """One threshold by ``rule``: ``youden``, or ``sensitivity`` or ``specificity`` of at least ``target``.
 
     Of several equally good by Youden it is the lowest, which has the highest sensitivity. Of those that reach a
-    target it is the one with the best other share. None where a class is missing, or by Youden nothing beats chance.
+    target it is the one with the best other share. None where a class is missing, by Youden nothing beats chance, or
+    a target is reached only by calling everything, or nothing, positive.
     """
     name = rule if target is None else f"{rule} {target:g}"
     positive, negative = two_classes(truth, scores)
@@ -76,8 +77,11 @@ def choose(truth: ArrayLike, scores: ArrayLike, rule: str, target: float | None 
     curve = roc_curve(truth, scores)
     reached = getattr(curve, rule) >= (target or 0.0) - 1e-12
     # thresholds ascend: sensitivity falls along them and specificity rises
-    at = np.flatnonzero(reached)[-1 if rule == "sensitivity" else 0]
-    return _cut(curve, int(at), name)
+    at = int(np.flatnonzero(reached)[-1 if rule == "sensitivity" else 0])
+    if not np.isfinite(curve.thresholds[at]):
+        every = "everything" if rule == "sensitivity" else "nothing"
+        return Cut(None, name, reason=f"only calling {every} positive reaches the target")
+    return _cut(curve, at, name)
 
 
 def _cut(curve: RocCurve, at: int, rule: str) -> Cut:
