@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from vision.evaluate_command import evaluate_cli
+from vision.readers_command import readers_cli
 
 app = typer.Typer(
     help="Train an image encoder on uncertain labels, predict, evaluate, explain.",
@@ -13,3 +14,4 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command("evaluate")(evaluate_cli)
+app.command("readers")(readers_cli)

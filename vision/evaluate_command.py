@@ -75,7 +75,9 @@ def evaluate_cli(
             subgroups=subgroups, corpus=corpus, against=compare, choices=choices, watch=watch,
         )  # fmt: skip
         watch("writing")
-        inputs = [predictions, labels, validation, validation_labels, subgroups, compare]
+        inputs: list[Path | str | None] = [
+            predictions, labels, validation, validation_labels, subgroups, corpus, compare,
+        ]  # fmt: skip
         given = [Path(path) for path in inputs if path]
         target = write(found, out, inputs=given, command=sys.argv, begun=begun)
     if json_:

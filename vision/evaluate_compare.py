@@ -96,8 +96,8 @@ def compare(first: Cohort, second: Cohort, settings: Settings) -> Comparison:
 
 def _of_label(a: Cohort, b: Cohort, at: int, points: Array, drawn: Array, settings: Settings) -> Difference:
     y = a.truth[:, at]
-    scores = [np.nan_to_num(each.scores[:, at]) for each in (a, b)]
-    paired = auroc_difference(y, *scores, a.clusters, settings.confidence)
+    first, second = (np.nan_to_num(each.scores[:, at]) for each in (a, b))
+    paired = auroc_difference(y, first, second, a.clusters, settings.confidence)
     found = _difference(a, points, drawn, settings)
     return replace(found, delong=paired.difference, p=paired.p)
 

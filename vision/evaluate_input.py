@@ -160,7 +160,7 @@ def _json_rows(path: Path) -> Iterator[Mapping[str, Any]]:
                 record = None
             if not isinstance(record, dict):
                 raise DataError("data.json", "the line is not a JSON object", where=f"{path}, line {number}")
-            nested = next((record[key] for key in _NESTED if isinstance(record.get(key), dict)), {})
+            nested: dict[str, Any] = next((record[key] for key in _NESTED if isinstance(record.get(key), dict)), {})
             yield record | nested
 
 

@@ -216,8 +216,9 @@ def _slope(y: NDArray[Any], s: Array, clusters: NDArray[Any], settings: Settings
         ("slope", found.slope, found.slope_error),
         ("intercept", found.intercept, found.intercept_error),
     ):
-        bounds = (None, None) if value is None or error is None else (value - z * error, value + z * error)
-        scores[name] = Estimate(value, *bounds, n, method, found.reason)
+        half = None if error is None else z * error
+        lo, hi = (None, None) if value is None or half is None else (value - half, value + half)
+        scores[name] = Estimate(value, lo, hi, n, method, found.reason)
     return scores
 
 

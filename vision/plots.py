@@ -61,7 +61,7 @@ def _small_multiples(found: Evaluation, draw: Callable[[Evaluation, int, Axes], 
         svg, png = io.StringIO(), io.BytesIO()
         FigureCanvasSVG(figure).print_svg(svg, metadata={"Date": None, "Creator": None})  # type: ignore[no-untyped-call]
         figure.set_dpi(200)
-        FigureCanvasAgg(figure).print_png(png, metadata={"Software": None})
+        FigureCanvasAgg(figure).print_png(png, metadata={"Software": None})  # type: ignore[no-untyped-call]
     text = svg.getvalue()
     # the declaration and the document type belong to a file of its own
     return re.sub(r"\s*<metadata>.*?</metadata>", "", text[text.index("<svg") :], flags=re.DOTALL), png.getvalue()

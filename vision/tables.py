@@ -147,6 +147,14 @@ def tables(found: Evaluation) -> dict[str, str]:
     return files
 
 
+def to_text(grid: Grid) -> str:
+    """A grid for a terminal or a pipe: aligned columns, no colours."""
+    lines = [grid.head, *grid.rows]
+    widths = [max(len(line[at]) for line in lines) for at in range(len(grid.head))]
+    body = ("  ".join(f"{cell:<{width}}" for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines)
+    return "\n".join([grid.title, *body])
+
+
 def to_markdown(grid: Grid) -> str:
     """A grid in Markdown."""
     lines = [_line(grid.head, _markdown), "|---" + "|--:" * (len(grid.head) - 1) + "|"]

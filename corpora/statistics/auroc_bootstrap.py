@@ -104,7 +104,7 @@ def resampled_ranking(
         for block in replicate_weights(clusters, replicates, seed, draws_at_once=_draws_at_once(columns, clusters)):
             weights = np.ascontiguousarray(block.T, dtype=dtype)
             rows = slice(done, done + len(block))
-            list(pool.map(lambda at, w=weights, r=rows: fill(r, at, w), range(len(columns))))  # type: ignore[misc]
+            list(pool.map(lambda at, w=weights, r=rows: fill(r, at, w), range(len(columns))))
             done += len(block)
     return Resampled(auroc, precision)
 

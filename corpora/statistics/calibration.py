@@ -122,7 +122,7 @@ def _fit(design: Array, y: Array, offset: Array) -> Array | None:
             step = np.linalg.solve(hessian, gradient)
         except np.linalg.LinAlgError:
             return None
-        beta, score, moved = _stepped(design, y, offset, beta, step, score)
+        beta, score, moved = _stepped(design, y, offset, beta, np.asarray(step, dtype=np.float64), score)
         if np.abs(beta).max() > 1e3:
             return None
         if moved < 1e-10 * (1 + np.abs(beta).max()):

@@ -124,8 +124,8 @@ def auroc_estimate(
     found = delong(y, [scores], clusters)
     value, variance = float(found.areas[0]), float(found.covariance[0, 0])
     lo, hi, reason = _interval(value, variance, confidence)
-    bounds = (None, None) if lo is None or hi is None else (max(0.0, lo), min(1.0, hi))
-    return Estimate(value, *bounds, known, found.method, reason)
+    lo, hi = (None if lo is None else max(0.0, lo)), (None if hi is None else min(1.0, hi))
+    return Estimate(value, lo, hi, known, found.method, reason)
 
 
 def auroc_difference(
