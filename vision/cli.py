@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from vision.evaluate_command import evaluate_cli
+from vision.explain_command import explain_cli
 from vision.readers_command import readers_cli
 
 app = typer.Typer(
@@ -15,3 +16,4 @@ app = typer.Typer(
 )
 app.command("evaluate")(evaluate_cli)
 app.command("readers")(readers_cli)
+app.command("explain")(explain_cli)

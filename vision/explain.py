@@ -1,0 +1,336 @@
+"""Where a trained network sees its labels: maps on the original films, sheets by label, scores against boxes.
+
+radloop vision explain RUN CORPUS -o maps
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from itertools import islice
+from pathlib import Path
+from time import monotonic
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from corpora.errors import ConfigError, DataError, RadloopError
+from corpora.images.files import read_any
+from corpora.images.fit import Transform, fit
+from corpora.runs import OutputTarget, atomic_writer, begin, discard_work, output_target, write_manifest
+from corpora.statistics.types import Estimate
+from corpora.types import Provenance, Reject
+from vision.explain_source import FilmFile, boxes_of, films_of
+from vision.pointing import Scored, peak, score, summary
+
+if TYPE_CHECKING:
+    from vision.encoder import FilmEncoder
+    from vision.explain_overlay import Tile
+
+Boxes = Mapping[str, Mapping[str, Sequence[tuple[float, float, float, float]]]]
+_BATCH: Final = 16
+_ON_PAGE: Final = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What maps were asked for: labels (all if none), the method, the side that films are fitted to (the network's if
+    0), most films on a sheet, the longer side of overlays (0 is the film's)."""
+
+    labels: tuple[str, ...] = ()
+    method: str = "grad-cam"
+    size: int = 0
+    most: int = 24
+    longest: int = _ON_PAGE
+    replicates: int = 10_000
+    seed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Mapped:
+    """A film as the network saw it: probabilities (L,) and maps (L, h, w) of the labels asked for."""
+
+    film: FilmFile
+    transform: Transform
+    probabilities: NDArray[np.float32]
+    maps: NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class Explained:
+    """All maps, and what they score against boxes. ``side`` is that of the square."""
+
+    asked: Asked
+    labels: tuple[str, ...]
+    side: int
+    mapped: Sequence[Mapped]
+    boxes: Boxes
+    boxes_from: Path | None
+    scored: Sequence[Scored]
+    scores: Mapping[str, Mapping[str, Estimate]]
+    rejects: tuple[Reject, ...]
+    notes: tuple[str, ...]
+
+
+def explain(
+    run: Path | str,
+    source: Path | str,
+    *,
+    boxes: Path | None = None,
+    asked: Asked = Asked(),
+    watch: Callable[[int, int], None] = lambda done, total: None,
+) -> Explained:
+    """Maps of the films of ``source`` by the network in ``run``.
+
+    A film that cannot be read is rejected. Raises ``DataError`` as ``films_of`` and ``boxes_of``,
+    ``image.none`` if no film can be read; ``ConfigError``: ``explain.model`` if ``run`` holds no network of ours,
+    ``config.value`` for a label it has not or a method there is none of.
+    """
+    model = load_model(run)
+    labels = _labels(model, asked)
+    films = films_of(source, model.config.views)
+    drawn, notes, file = boxes_of(source, films, boxes)
+    side = asked.size or model.config.image_size
+    rejects: list[Reject] = []
+    mapped = list(_map_films(model, films, labels, side, asked.method, rejects, watch))
+    if not mapped:
+        raise DataError("image.none", f"none of the {len(films):,} films could be read", where=str(source))
+    scored = list(_scored(mapped, labels, side, drawn))
+    unknown = sorted({label for of in drawn.values() for label in of} - {*labels})
+    notes += [f"boxes of other labels, not scored: {', '.join(unknown)}"] * bool(unknown)
+    without = sum(each.peak is None for each in scored)
+    notes += [f"{without:,} maps against boxes say nothing for the label: misses"] * bool(without)
+    scores = summary(scored, replicates=asked.replicates, seed=asked.seed)
+    return Explained(asked, labels, side, mapped, drawn, file, scored, scores, tuple(rejects), tuple(notes))
+
+
+def load_model(run: Path | str) -> FilmEncoder:
+    """The network of a run, ready to look. Raises ``ConfigError`` (``explain.model``)."""
+    from vision.encoder import FilmEncoder, FilmEncoderConfig
+
+    folder = next((each for each in (Path(run), Path(run) / "model") if (each / "config.json").is_file()), None)
+    try:
+        if folder is None:
+            raise ConfigError("explain.model", "the folder holds no trained network", where=str(run),
+                              hint="name a folder that radloop vision train made")  # fmt: skip
+        kind = json.loads((folder / "config.json").read_text(encoding="utf-8")).get("model_type")
+        if kind != FilmEncoderConfig.model_type:
+            raise ConfigError("explain.model", f"the network is a {kind!r}, not one of radloop vision", where=str(run))
+        model = FilmEncoder.from_pretrained(folder, local_files_only=True)
+    except (OSError, ValueError, AttributeError) as error:
+        raise ConfigError("explain.model", "the network cannot be loaded", where=str(run)) from error
+    return model.eval()  # type: ignore[no-any-return]
+
+
+def _labels(model: FilmEncoder, asked: Asked) -> tuple[str, ...]:
+    from vision.explain_maps import METHODS
+
+    if asked.method not in METHODS:
+        raise ConfigError("config.value", f"no method {asked.method!r}", where="--method", hint=" or ".join(METHODS))
+    if asked.size < 0 or asked.most < 1 or asked.longest < 0:
+        raise ConfigError("config.value", "a size or number is negative or 0", where="--size, --most, --longest")
+    lacking = [label for label in asked.labels if label not in model.config.label_names]
+    if lacking:
+        raise ConfigError("config.value", f"the network has no label {lacking[0]!r}", where="--labels",
+                          hint=f"it has {', '.join(model.config.label_names)}")  # fmt: skip
+    return asked.labels or tuple(model.config.label_names)
+
+
+def _map_films(
+    model: FilmEncoder, films: Sequence[FilmFile], labels: Sequence[str], side: int, method: str,
+    rejects: list[Reject], watch: Callable[[int, int], None],
+) -> Iterator[Mapped]:  # fmt: skip
+    fitted = _fitted(films, side, rejects)
+    done = 0
+    while batch := list(islice(fitted, _BATCH)):
+        yield from _map_batch(model, batch, labels, method)
+        done += len(batch)
+        watch(done + len(rejects), len(films))
+
+
+def _fitted(
+    films: Sequence[FilmFile], side: int, rejects: list[Reject]
+) -> Iterator[tuple[FilmFile, NDArray[np.uint16], Transform]]:
+    for film in films:
+        try:
+            square, transform = fit(read_any(film.path), side)
+        except RadloopError as error:
+            rejects.append(Reject(error.code, error.message, Provenance(str(film.path)), film.study_id))
+        else:
+            yield film, square, transform
+
+
+def _map_batch(
+    model: FilmEncoder, batch: Sequence[tuple[FilmFile, NDArray[np.uint16], Transform]], labels: Sequence[str],
+    method: str,
+) -> Iterator[Mapped]:  # fmt: skip
+    import torch
+
+    from vision.encoder import POSITIVE_AT
+    from vision.explain_maps import label_maps
+
+    at = [model.config.label_names.index(label) for label in labels]
+    columns = [model.places[place] + POSITIVE_AT * (model.config.heads[place] > 1) for place in at]
+    greys = torch.from_numpy(np.stack([square for _, square, _ in batch]).astype(np.float32) / 65_535)[:, None]
+    with torch.no_grad():
+        features = model.features(greys).float()
+        logits = model.chained(model.own_logits(model.head(features.mean(dim=(2, 3)))))
+        probabilities = torch.sigmoid(logits / logits.new_tensor(model.config.temperatures))[:, at]
+    maps = label_maps(features, model.head, columns, method).numpy()
+    for number, (film, _, transform) in enumerate(batch):
+        yield Mapped(film, transform, probabilities[number].numpy(), maps[number])
+
+
+def _scored(mapped: Sequence[Mapped], labels: Sequence[str], side: int, boxes: Boxes) -> Iterator[Scored]:
+    from vision.explain_maps import enlarged
+
+    for each in mapped:
+        drawn = boxes.get(each.film.image_id, {})
+        for at, label in enumerate(labels):
+            if label in drawn:
+                found = score(enlarged(each.maps[at], side), drawn[label], each.transform)
+                yield Scored(
+                    each.film.image_id, label, each.film.cluster, float(each.probabilities[at]), *found
+                )  # fmt: skip
+
+
+def to_json(found: Explained) -> dict[str, Any]:
+    """The scores in JSON's types."""
+    return {
+        "method": found.asked.method, "labels": list(found.labels), "films": len(found.mapped),
+        "boxes_from": None if found.boxes_from is None else str(found.boxes_from), "maps_scored": len(found.scored),
+        "scores": {label: {name: asdict(e) for name, e in row.items()} for label, row in found.scores.items()},
+        "rejected": len(found.rejects), "notes": list(found.notes),
+    }  # fmt: skip
+
+
+def write(
+    found: Explained, out: Path | str, *, inputs: Sequence[Path | str], command: Sequence[str] = (), begun: float = 0.0
+) -> OutputTarget:
+    """Write overlays, sheets, the table of maps, scores, a page, failures, and the manifest last.
+
+    Raises ``RunError`` as ``corpora.runs``; ``ConfigError`` (``config.value``) if ``out`` names a table.
+    """
+    from vision.evaluate_page import template
+    from vision.explain_overlay import data_uri, png, sheet
+
+    target = output_target(out, "maps.csv")
+    if not target.is_folder:
+        raise ConfigError("config.value", "maps go into a folder, not a table", where=str(out))
+    begin(target)
+    shown: dict[str, str] = {}
+    written = 0
+    for at, label in enumerate(found.labels):
+        tiles = []
+        for each in _chosen(found, at):
+            tile = _tile(found, each, at)
+            _put(target.out / "overlays" / _file(label) / f"{_file(each.film.image_id)}.png", png(tile.picture))
+            tiles.append(tile)
+            written += 1
+        picture = png(sheet(tiles))
+        _put(target.out / "sheets" / f"{_file(label)}.png", picture)
+        shown[label] = data_uri(picture)
+    _put(target.table, _maps_csv(found).encode())
+    _put(target.out / "scores.json", (json.dumps(to_json(found), indent=1, ensure_ascii=False) + "\n").encode())
+    page = template("explain.html").render(found=found, grids=score_grids(found), sheets=shown)
+    _put(target.out / "explain.html", page.encode())
+    if found.rejects:
+        _put(target.failures, "".join(_failure(reject) for reject in found.rejects).encode())
+    discard_work(target)
+    write_manifest(
+        target.manifest, command=command, config=asdict(found.asked), inputs=inputs,
+        counts={"films": len(found.mapped), "overlays": written, "rejected": len(found.rejects),
+                "scored": len(found.scored)},
+        wall_seconds=monotonic() - begun if begun else 0.0, seed=found.asked.seed,
+        packages=("torch", "transformers", "numpy", "pillow"),
+    )  # fmt: skip
+    return target
+
+
+def _put(path: Path, content: bytes) -> None:
+    from corpora.runs import writing
+
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+    with atomic_writer(path, "wb") as file:
+        file.write(content)
+
+
+def _file(name: str) -> str:
+    """A label or image id as a file name."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "_", name).strip("._")[:100] or "unnamed"
+
+
+def _chosen(found: Explained, at: int) -> list[Mapped]:
+    """The films of a label's sheet: those with a box first, then by probability."""
+    label = found.labels[at]
+
+    def rank(each: Mapped) -> tuple[bool, float]:
+        return label not in found.boxes.get(each.film.image_id, {}), -float(each.probabilities[at])
+
+    return sorted(found.mapped, key=rank)[: found.asked.most]
+
+
+def _tile(found: Explained, each: Mapped, at: int) -> Tile:
+    from vision.explain_maps import enlarged
+    from vision.explain_overlay import Tile, overlay
+
+    label = found.labels[at]
+    values = enlarged(each.maps[at], found.side)
+    drawn = found.boxes.get(each.film.image_id, {}).get(label, ())
+    top = peak(values, each.transform)
+    picture = overlay(
+        read_any(each.film.path), values, each.transform, boxes=drawn, peak=top, longest=found.asked.longest
+    )  # fmt: skip
+    hit = next((s.hit for s in found.scored if (s.image_id, s.label) == (each.film.image_id, label)), None)
+    verdict = "" if hit is None else ", on the box" if hit else ", off the box"
+    return Tile(picture, (each.film.image_id, f"p {each.probabilities[at]:.3f}{verdict}"))
+
+
+def _maps_csv(found: Explained) -> str:
+    """One row a film and label: probability, highest point in pixels of the film, and scores if it has boxes."""
+    from vision.explain_maps import enlarged
+
+    out = io.StringIO(newline="")
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(["image_id", "study_id", "label", "probability", "peak_x", "peak_y", "hit", "pixel_iou", "box_iou"])
+    scored = {(each.image_id, each.label): each for each in found.scored}
+    for each in found.mapped:
+        values = enlarged(each.maps, found.side)
+        for at, label in enumerate(found.labels):
+            known = scored.get((each.film.image_id, label))
+            top = peak(values[at], each.transform)
+            where = ["", ""] if top is None else [f"{top[0]:.1f}", f"{top[1]:.1f}"]
+            scores = ["", "", ""] if known is None else [int(known.hit), round(known.pixel_iou, 4),
+                                                        round(known.box_iou, 4)]  # fmt: skip
+            writer.writerow([each.film.image_id, each.film.study_id or "", label,
+                             f"{each.probabilities[at]:.6f}", *where, *scores])  # fmt: skip
+    return out.getvalue()
+
+
+def score_grids(found: Explained) -> list[Any]:
+    """The table of scores, if there were boxes."""
+    from vision.tables import Grid, shown
+
+    if not found.scores:
+        return []
+    rows = tuple(
+        (label, f"{row['pointing'].n:,}", *(shown(row[name]) for name in ("pointing", "pixel_iou", "box_iou")))
+        for label, row in found.scores.items()
+    )
+    note = f"{found.asked.method} on films of {found.side} pixels. A hit is a highest point inside a box of the " \
+           "label; overlap is that of the pixels above half of the highest value with the boxes, and of the box around " \
+           "the largest region of them with the nearest box. Bootstrap by patient."  # fmt: skip
+    return [
+        Grid("pointing", "Maps against boxes", ("label", "maps", "pointing game", "pixel IoU", "box IoU"), rows, note)
+    ]
+
+
+def _failure(reject: Reject) -> str:
+    row = {"code": reject.code, "message": reject.message, "study_id": reject.study_id, "file": reject.provenance.file}
+    return json.dumps(row, ensure_ascii=False) + "\n"
