@@ -110,7 +110,8 @@ def read_predictions(path: Path | str, labels: Sequence[str]) -> Predictions:
 
 def _prediction_file(path: Path) -> Path:
     if path.is_dir():
-        held = [path / f"predictions{end}" for end in (".parquet", ".csv", ".jsonl")]
+        # a trained network's folder has those of its validation part
+        held = [path / f"{stem}{end}" for stem in ("predictions", "validate") for end in (".parquet", ".csv", ".jsonl")]
         found = [file for file in held if file.is_file()]
         if not found:
             raise DataError("data.file", "the folder holds no predictions", where=str(path))

@@ -111,8 +111,11 @@ def explain(
 
 def load_model(run: Path | str) -> FilmEncoder:
     """The network of a run, ready to look. Raises ``ConfigError`` (``explain.model``)."""
+    from transformers.utils import logging
+
     from vision.encoder import FilmEncoder, FilmEncoderConfig
 
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     folder = next((each for each in (Path(run), Path(run) / "model") if (each / "config.json").is_file()), None)
     try:
         if folder is None:
@@ -324,7 +327,7 @@ def score_grids(found: Explained) -> list[Any]:
         for label, row in found.scores.items()
     )
     note = f"{found.asked.method} on films of {found.side} pixels. A hit is a highest point inside a box of the " \
-           "label; overlap is that of the pixels above half of the highest value with the boxes, and of the box around " \
+           "label; overlap is that of the pixels above half of the highest value with the boxes, of the box around " \
            "the largest region of them with the nearest box. Bootstrap by patient."  # fmt: skip
     return [
         Grid("pointing", "Maps against boxes", ("label", "maps", "pointing game", "pixel IoU", "box IoU"), rows, note)

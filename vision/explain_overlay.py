@@ -72,7 +72,7 @@ def transform_to_film(values: NDArray[np.float32], transform: Transform, size: t
 def _display(film: NDArray[np.uint16]) -> NDArray[np.uint8]:
     low, high = np.percentile(film[:: max(1, len(film) // 512)], [0.5, 99.5])
     span = max(1.0, float(high - low))
-    return np.rint(np.clip((film.astype(np.float32) - low) / span, 0, 1) * 255).astype(np.uint8)
+    return np.asarray(np.rint(np.clip((film.astype(np.float32) - low) / span, 0, 1) * 255), dtype=np.uint8)
 
 
 def _colours(strength: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -55,7 +55,7 @@ def peak(values: NDArray[np.float32], transform: Transform) -> tuple[float, floa
 
     None where the map is 0 throughout.
     """
-    film = np.where(inside(values.shape, transform), values, 0)  # type: ignore[arg-type]
+    film = np.where(inside(values.shape, transform), values, 0)
     highest = film.max(initial=0)
     if highest <= 0:
         return None
@@ -78,7 +78,7 @@ def score(
     )
     if top is None:
         return top, False, 0.0, 0.0
-    film = np.where(inside(values.shape, transform), values, 0)  # type: ignore[arg-type]
+    film = np.where(inside(values.shape, transform), values, 0)
     marked = film >= MARKED * film.max()
     square = transform.to_model(drawn) * (values.shape[0] / transform.size)
     return top, hit, _pixel_iou(marked, square), _box_iou(marked, square)

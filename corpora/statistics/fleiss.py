@@ -21,7 +21,7 @@ def rating_counts(ratings: ArrayLike, categories: ArrayLike) -> NDArray[np.int64
     [[2, 1], [0, 3]]
     """
     given, names = np.asarray(ratings), np.asarray(categories)
-    return (given[..., None] == names).sum(axis=0).astype(np.int64)
+    return np.asarray((given[..., None] == names).sum(axis=0), dtype=np.int64)
 
 
 def fleiss_values(sums: NDArray[Any], items: NDArray[Any], raters: int) -> NDArray[np.float64]:
