@@ -90,10 +90,12 @@ def label_states(criterion: LabelStates, evidence: Evidence) -> Outcome:
 
 
 def audit(criterion: Audit, evidence: Evidence) -> Outcome:
-    """The share of the labelled studies that were read, overall and in every stratum of the certificate.
+    """The share of the labelled studies that were read, overall and in every stratum of the certificate; and of each
+    label in each state, as much as the certificate itself asks for.
 
-    A certificate is JSON with ``population`` (studies with labels), ``read`` (those that a radiologist read),
-    ``labels_sha256`` (of the label table) and, if it has any, ``strata``: a list of name, population, read.
+    A certificate is what `radloop audit certify` writes: JSON with ``population`` (studies with labels), ``read``
+    (those that a radiologist read), ``labels_sha256`` (of the label table) and, if it has any, ``strata``: a list of
+    name, population, read; ``sites``, the same; ``cells``: a list of label, state, population, read, required.
     """
     threshold = bounds_text(criterion.at_least, None, share=True)
     if evidence.certificate is None:
@@ -104,18 +106,34 @@ def audit(criterion: Audit, evidence: Evidence) -> Outcome:
         return Outcome("fail", threshold=threshold, reason=f"{path.name} has no numbers population and read that fit")
     read, population = numbers
     value = read / population
-    strata = [
-        (str(part.get("name", "?")), _coverage(part)) for part in data.get("strata", []) if isinstance(part, dict)
-    ]
-    thin = [name for name, part in strata if part is None or part[0] / part[1] < criterion.at_least]
+    parts = [*_parts(data, "strata"), *_parts(data, "sites")]
+    thin = [name for name, part, _ in parts if part is None or part[0] / part[1] < criterion.at_least]
+    cells = _parts(data, "cells")
+    thin_cells = [name for name, part, least in cells if part is None or part[0] < least]
     reasons = [f"too few in the stratum {', '.join(thin)}"] if thin else []
+    reasons += [f"too few of {', '.join(thin_cells)}"] if thin_cells else []
     reasons += _not_of_these_labels(data, evidence, population)
     verdict: Verdict = "fail" if reasons or value < criterion.at_least else "pass"
     unbound = "" if reasons or evidence.labels else "not compared with a label table: none was given"
     return Outcome(
         verdict, value, f"{share_text(value)} ({read:,} of {population:,})", threshold, "; ".join(reasons) or unbound,
-        details={"read": read, "population": population, "strata": len(strata)},
+        details={
+            "read": read, "population": population, "strata": len(_parts(data, "strata")), "cells": len(cells),
+        },
     )  # fmt: skip
+
+
+def _parts(data: Mapping[str, Any], kind: str) -> list[tuple[str, tuple[int, int] | None, int]]:
+    """Name, coverage and what is asked for, of the strata, sites or cells of a certificate."""
+    listed = data.get(kind, [])
+    found = []
+    for part in listed if isinstance(listed, list) else [None]:
+        each: Mapping[str, Any] = part if isinstance(part, dict) else {}
+        name = each.get("name") or " ".join(str(each[key]) for key in ("label", "state") if key in each)
+        asked = each.get("required", 0)
+        numbers = _coverage(each) if isinstance(asked, int) else None
+        found.append((str(name or "?"), numbers, asked if isinstance(asked, int) else 0))
+    return found
 
 
 def _coverage(data: Mapping[str, Any]) -> tuple[int, int] | None:

@@ -1,0 +1,97 @@
+"""Finite lots: exact bounds of how many of N are defective from a sample, and plans to accept a lot."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.stats import hypergeom
+
+Counts = NDArray[np.int64]
+
+
+def count_bounds(x: ArrayLike, n: ArrayLike, size: ArrayLike, confidence: ArrayLike = 0.95) -> tuple[Counts, Counts]:
+    """The least and the most of ``size`` units that may be defective when ``x`` of ``n`` drawn without replacement are.
+
+    Element by element. A count is kept when either tail probability of ``x`` is above (1 - confidence) / 2: the exact
+    interval, which covers at least as often as it says.
+
+    >>> [int(bound) for bound in count_bounds(3, 50, 500)]
+    [8, 80]
+    """
+    hits, drawn, whole, level = np.broadcast_arrays(x, n, size, confidence)
+    hits, drawn, whole = (each.astype(np.int64) for each in (hits, drawn, whole))
+    if ((hits < 0) | (hits > drawn) | (drawn > whole)).any():
+        raise ValueError("a count of defects lies between 0 and what was drawn, and that is at most the lot")
+    tail = (1 - level) / 2
+    most = _most(hits, drawn, whole, tail)
+    # the defects of one reading are the faultless of the other
+    return whole - _most(drawn - hits, drawn, whole, tail), most
+
+
+def _most(x: Counts, n: Counts, size: Counts, tail: NDArray[np.float64]) -> Counts:
+    """The largest D with P(X <= x | D) > tail, by bisection; P falls as D rises."""
+    lo, hi = x.copy(), size - n + x
+    while (lo < hi).any():
+        middle = (lo + hi + 1) // 2
+        kept = hypergeom.cdf(x, size, middle, n) > tail
+        lo = np.where(kept, middle, lo)
+        hi = np.where(kept, hi, middle - 1)
+    return lo
+
+
+@dataclass(frozen=True, slots=True)
+class AcceptancePlan:
+    """Read ``n`` of a lot and accept it with at most ``c`` defects; the chances of acceptance of a good and a bad lot."""
+
+    n: int
+    c: int
+    accepts_good: float | None
+    accepts_bad: float
+
+
+def acceptance(size: int, defects: int, n: int, c: int) -> float:
+    """The operating characteristic: the chance that a lot of ``size`` with ``defects`` shows at most ``c`` in ``n``.
+
+    >>> round(acceptance(2000, 100, 130, 3), 4)
+    0.098
+    """
+    return float(hypergeom.cdf(c, size, defects, n))
+
+
+def acceptance_plan(size: int, good: float, bad: float, *, alpha: float = 0.05, beta: float = 0.1) -> AcceptancePlan:
+    """The smallest sample, then the smallest number of defects, that accepts a lot with the share ``good`` of defects
+    with at least 1 - ``alpha`` and one with ``bad`` with at most ``beta``.
+
+    Raises ``ValueError`` for shares out of order, or if not even reading all tells the two apart.
+
+    >>> plan = acceptance_plan(500, 0.02, 0.08)
+    >>> plan.n, plan.c
+    (94, 4)
+    """
+    if not 0 <= good < bad <= 1:
+        raise ValueError("the good share of defects is below the bad one, both between 0 and 1")
+    few, many = round(size * good), round(size * bad)
+    for n in range(1, size + 1):
+        # the smallest c that a good lot passes: the quantile of its defects
+        c = int(hypergeom.ppf(1 - alpha, size, few, n))
+        if (missed := acceptance(size, many, n, c)) <= beta:
+            return AcceptancePlan(n, c, acceptance(size, few, n, c), missed)
+    raise ValueError("no sample tells such lots apart")
+
+
+def zero_acceptance_plan(size: int, bad: float, *, beta: float = 0.05) -> AcceptancePlan:
+    """The smallest sample that, without any defect in it, speaks against a lot with the share ``bad`` of defects.
+
+    >>> zero_acceptance_plan(2000, 0.05).n
+    58
+    """
+    many = round(size * bad)
+    if many < 1:
+        raise ValueError("the bad lot has no defect")
+    lo, hi = 1, size - many + 1
+    while lo < hi:
+        middle = (lo + hi) // 2
+        lo, hi = (lo, middle) if acceptance(size, many, middle, 0) <= beta else (middle + 1, hi)
+    return AcceptancePlan(lo, 0, None, acceptance(size, many, lo, 0))
