@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from corpora.errors import DataError
 from corpora.statistics.auroc_bootstrap import ranked, resampled_ranking
 from corpora.statistics.delong import ONE_CLASS, auroc_difference
+from corpora.statistics.multiplicity import holm
 from corpora.statistics.resample import percentile_estimate
 from corpora.statistics.roc import auroc
 from corpora.statistics.types import Estimate
@@ -125,10 +126,8 @@ def _two_sided(differences: NDArray[Any]) -> float | None:
 
 def _holm(rows: dict[str, Difference]) -> dict[str, Difference]:
     """With p adjusted over the labels that have one (Holm 1979)."""
-    tested = sorted((row.p, label) for label, row in rows.items() if row.p is not None)
-    adjusted: dict[str, float] = {}
-    highest = 0.0
-    for rank, (p, label) in enumerate(tested):
-        highest = max(highest, min(1.0, p * (len(tested) - rank)))
-        adjusted[label] = highest
-    return {label: replace(row, p_holm=adjusted.get(label)) for label, row in rows.items()}
+    adjusted = holm([np.nan if row.p is None else row.p for row in rows.values()])
+    return {
+        label: row if row.p is None else replace(row, p_holm=float(p))
+        for (label, row), p in zip(rows.items(), adjusted, strict=True)
+    }

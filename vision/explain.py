@@ -127,7 +127,8 @@ def load_model(run: Path | str) -> FilmEncoder:
         model = FilmEncoder.from_pretrained(folder, local_files_only=True)
     except (OSError, ValueError, AttributeError) as error:
         raise ConfigError("explain.model", "the network cannot be loaded", where=str(run)) from error
-    return model.eval()  # type: ignore[no-any-return]
+    model.eval()  # type: ignore[no-untyped-call]
+    return model  # type: ignore[no-any-return]
 
 
 def _labels(model: FilmEncoder, asked: Asked) -> tuple[str, ...]:

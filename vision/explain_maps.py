@@ -49,7 +49,8 @@ def _component(weighted: Tensor) -> Tensor:
     total = samples.sum(dim=2)
     # the sign of a component is free
     along = (scores * (total - total.mean(dim=1, keepdim=True))).sum(dim=1, keepdim=True)
-    return (scores * torch.where(along < 0, -1.0, 1.0)).reshape(batch, height, width)
+    turned: Tensor = scores * torch.where(along < 0, -1.0, 1.0)
+    return turned.reshape(batch, height, width)
 
 
 def _scaled(maps: Tensor) -> Tensor:

@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from corpora.errors import DataError
-from corpora.statistics.fleiss import fleiss_kappa, fleiss_sums, fleiss_values, rating_counts
+from corpora.statistics.fleiss import fleiss_kappa_printed, fleiss_sums, fleiss_values, rating_counts
 from corpora.statistics.kappa import cohen_kappa, kappa_values
 from corpora.statistics.resample import percentile_estimate, resampled_totals
 from corpora.statistics.types import Estimate
@@ -198,7 +198,7 @@ def _fleiss(given: Readings, settings: tuple[int, int, float]) -> tuple[dict[str
     for at, label in enumerate(given.labels):
         found[label] = Agreement(
             _estimate(given, float(same[at]), sames[:, at], len(items), settings, "nothing was read"),
-            fleiss_kappa(counts[:, at], settings[2]),
+            fleiss_kappa_printed(counts[:, at], settings[2]),
             _estimate(given, float(values[at]), kappas[:, at], len(items), settings, _SAME_ALL),
         )  # fmt: skip
     found[MEAN] = _mean(given, found, (same, sames), (values, kappas), len(items), settings)

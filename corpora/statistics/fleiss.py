@@ -1,4 +1,7 @@
-"""Fleiss' kappa of several raters, with the standard error that papers print."""
+"""Fleiss' kappa as papers print it, with the standard error under no agreement; and from sums, for resampling.
+
+``corpora.statistics.agreement.fleiss_kappa`` has an interval that holds where raters agree.
+"""
 
 from __future__ import annotations
 
@@ -48,14 +51,14 @@ def fleiss_sums(counts: ArrayLike) -> NDArray[np.int64]:
     return np.concatenate([counted, (counted**2).sum(axis=1, keepdims=True)], axis=1)
 
 
-def fleiss_kappa(counts: ArrayLike, confidence: float = 0.95) -> Estimate:
+def fleiss_kappa_printed(counts: ArrayLike, confidence: float = 0.95) -> Estimate:
     """Fleiss' kappa of counts (items, categories), each item rated by the same number of raters, with the interval that
     follows from the standard error under no agreement, as VinDr-CXR prints it; cut off at -1 and 1.
 
     That interval is a test of chance, not one of kappa: use a bootstrap for the latter. None where all ratings are
     one category. Raises ``ValueError`` if items have different numbers of ratings, or fewer than two.
 
-    >>> e = fleiss_kappa([[3, 0], [0, 3], [2, 1], [3, 0]])
+    >>> e = fleiss_kappa_printed([[3, 0], [0, 3], [2, 1], [3, 0]])
     >>> round(e.value, 3), round(e.lo, 3), e.n
     (0.625, 0.059, 4)
     """
