@@ -39,11 +39,12 @@ _ON_PAGE: Final = 1024
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What maps were asked for: labels (all if none), the method, the side that films are fitted to (the network's if
-    0), most films on a sheet, the longer side of overlays (0 is the film's)."""
+    """What maps were asked for: labels (all if none), the method, the stage of the network from the last, the side that
+    films are fitted to (the network's if 0), most films on a sheet, the longer side of overlays (0 is the film's)."""
 
     labels: tuple[str, ...] = ()
     method: str = "grad-cam"
+    stage: int = 1
     size: int = 0
     most: int = 24
     longest: int = _ON_PAGE
@@ -97,7 +98,7 @@ def explain(
     drawn, notes, file = boxes_of(source, films, boxes)
     side = asked.size or model.config.image_size
     rejects: list[Reject] = []
-    mapped = list(_map_films(model, films, labels, side, asked.method, rejects, watch))
+    mapped = list(_map_films(model, films, labels, side, asked, rejects, watch))
     if not mapped:
         raise DataError("image.none", f"none of the {len(films):,} films could be read", where=str(source))
     scored = list(_scored(mapped, labels, side, drawn))
@@ -128,6 +129,7 @@ def load_model(run: Path | str) -> FilmEncoder:
     except (OSError, ValueError, AttributeError) as error:
         raise ConfigError("explain.model", "the network cannot be loaded", where=str(run)) from error
     model.eval()  # type: ignore[no-untyped-call]
+    model.requires_grad_(False)
     return model  # type: ignore[no-any-return]
 
 
@@ -146,13 +148,13 @@ def _labels(model: FilmEncoder, asked: Asked) -> tuple[str, ...]:
 
 
 def _map_films(
-    model: FilmEncoder, films: Sequence[FilmFile], labels: Sequence[str], side: int, method: str,
+    model: FilmEncoder, films: Sequence[FilmFile], labels: Sequence[str], side: int, asked: Asked,
     rejects: list[Reject], watch: Callable[[int, int], None],
 ) -> Iterator[Mapped]:  # fmt: skip
     fitted = _fitted(films, side, rejects)
     done = 0
     while batch := list(islice(fitted, _BATCH)):
-        yield from _map_batch(model, batch, labels, method)
+        yield from _map_batch(model, batch, labels, asked)
         done += len(batch)
         watch(done + len(rejects), len(films))
 
@@ -171,21 +173,21 @@ def _fitted(
 
 def _map_batch(
     model: FilmEncoder, batch: Sequence[tuple[FilmFile, NDArray[np.uint16], Transform]], labels: Sequence[str],
-    method: str,
+    asked: Asked,
 ) -> Iterator[Mapped]:  # fmt: skip
     import torch
 
     from vision.encoder import POSITIVE_AT
-    from vision.explain_maps import label_maps
+    from vision.explain_maps import label_maps, seen
 
     at = [model.config.label_names.index(label) for label in labels]
     columns = [model.places[place] + POSITIVE_AT * (model.config.heads[place] > 1) for place in at]
     greys = torch.from_numpy(np.stack([square for _, square, _ in batch]).astype(np.float32) / 65_535)[:, None]
+    features, outputs = seen(model, greys, asked.stage)
     with torch.no_grad():
-        features = model.features(greys).float()
-        logits = model.chained(model.own_logits(model.head(features.mean(dim=(2, 3)))))
+        logits = model.chained(model.own_logits(outputs))
         probabilities = torch.sigmoid(logits / logits.new_tensor(model.config.temperatures))[:, at]
-    maps = label_maps(features, model.head, columns, method).numpy()
+    maps = label_maps(features, outputs, columns, asked.method).numpy()
     for number, (film, _, transform) in enumerate(batch):
         yield Mapped(film, transform, probabilities[number].numpy(), maps[number])
 
@@ -327,9 +329,11 @@ def score_grids(found: Explained) -> list[Any]:
         (label, f"{row['pointing'].n:,}", *(shown(row[name]) for name in ("pointing", "pixel_iou", "box_iou")))
         for label, row in found.scores.items()
     )
-    note = f"{found.asked.method} on films of {found.side} pixels. A hit is a highest point inside a box of the " \
-           "label; overlap is that of the pixels above half of the highest value with the boxes, of the box around " \
-           "the largest region of them with the nearest box. Bootstrap by patient."  # fmt: skip
+    note = (
+        f"{found.asked.method}, stage {found.asked.stage} from the last, on films of {found.side} pixels. A hit is a "
+        "highest point inside a box of the label; overlap is that of the pixels above half of the highest value with "
+        "the boxes, and of the box around the largest region of them with the nearest box. Bootstrap by patient."
+    )
     return [
         Grid("pointing", "Maps against boxes", ("label", "maps", "pointing game", "pixel IoU", "box IoU"), rows, note)
     ]

@@ -18,7 +18,10 @@ def explain_cli(
     labels: Annotated[
         str, typer.Option(metavar="NAMES", help="Labels to map, with commas; all of the network's if not given.")
     ] = "",
-    method: Annotated[str, typer.Option(metavar="grad-cam|pca", help="How maps are made.")] = "grad-cam",
+    method: Annotated[str, typer.Option(metavar="grad-cam|layer-cam|pca", help="How maps are made.")] = "grad-cam",
+    stage: Annotated[
+        int, typer.Option(min=1, metavar="N", help="Stage of the network, from the last; earlier ones are finer.")
+    ] = 1,
     boxes: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="Boxes to score against (.csv as VinDr-CXR, COCO .json); a corpus's own."),
@@ -48,7 +51,7 @@ def explain_cli(
     begun = monotonic()
     allowed = allowance(max_failures)
     names = tuple(name.strip() for name in labels.split(",") if name.strip())
-    asked = Asked(names, method, size, most, longest, replicates, seed)
+    asked = Asked(names, method, stage, size, most, longest, replicates, seed)
     with watching() as watch:
         found = explain(
             run, source, boxes=boxes, asked=asked, watch=lambda done, total: watch("films", done, total)

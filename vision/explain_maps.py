@@ -1,41 +1,81 @@
-"""Maps of where a network sees a label: Grad-CAM, and principal components of the weighted features.
+"""Maps of where a network sees a label: Grad-CAM, LayerCAM, and principal components of the weighted features.
 
-    feature map [B, C, h, w] -> mean -> head [B, K] -> the output of each label
+    films [B, 1, S, S] -> features of a stage [B, C, h, w] -> ... -> mean -> head [B, K] -> the output of each label
 
-Both weigh the channels by the gradient of the label's own output; of a label with three outputs it is the positive one.
+All weigh the features by the gradient of the label's own output; of a label with three outputs it is the positive one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Final
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-METHODS: Final = ("grad-cam", "pca")
+from corpora.errors import ConfigError
+
+if TYPE_CHECKING:
+    from vision.encoder import FilmEncoder
+
+METHODS: Final = ("grad-cam", "layer-cam", "pca")
 
 
-def label_maps(feature_map: Tensor, head: Callable[[Tensor], Tensor], columns: Sequence[int], method: str) -> Tensor:
-    """Maps [B, L, h, w], 0 to 1, of the head's outputs at ``columns`` over a ``feature_map`` [B, C, h, w].
+def seen(model: FilmEncoder, greys: Tensor, stage: int = 1) -> tuple[Tensor, Tensor]:
+    """Features [B, C, h, w] of a stage of the network, a leaf of the graph, and the head's outputs [B, K].
 
-    ``grad-cam`` is Selvaraju et al. 2017: channels summed by their weights, what speaks against the label cut off.
-    ``pca`` is the first principal component, over positions, of the weighted channels (after Muhammad and Yeasin 2020),
-    turned so that it rises with the weighted sum. A map of zeros says that nothing speaks for the label. Raises
-    ``ValueError`` for another method.
+    ``stage`` counts from the last, which is 1. Raises ``ConfigError`` (``config.value``) if there is no such stage.
+    """
+    found: list[Tensor] = []
+
+    def cut(module: Any, inputs: Any, output: Tensor) -> Tensor:
+        found.append(output.detach().requires_grad_())
+        return found[0]
+
+    with torch.enable_grad():
+        if stage == 1:
+            with torch.no_grad():
+                last = model.features(greys).float()
+            cut(None, None, last)
+            return found[0], model.head(found[0].mean(dim=(2, 3)))
+        handle = _stages(model, stage).register_forward_hook(cut)
+        try:
+            last = model.features(greys)
+        finally:
+            handle.remove()
+        return found[0], model.head(last.float().mean(dim=(2, 3)))
+
+
+def _stages(model: FilmEncoder, stage: int) -> Any:
+    stages = getattr(getattr(model.backbone, "encoder", None), "stages", [])
+    if not 1 <= stage <= len(stages):
+        raise ConfigError(
+            "config.value", f"no stage {stage} of this network", where="--stage",
+            hint=f"it has {max(1, len(stages))}, counted from the last, which is 1",
+        )  # fmt: skip
+    return stages[-stage]
+
+
+def label_maps(features: Tensor, outputs: Tensor, columns: Sequence[int], method: str) -> Tensor:
+    """Maps [B, L, h, w], 0 to 1, of the ``outputs`` [B, K] at ``columns`` over the ``features`` [B, C, h, w] they came
+    from.
+
+    ``grad-cam`` is Selvaraju et al. 2017: channels summed by the mean of their gradient, what speaks against the label
+    cut off. ``layer-cam`` is Jiang et al. 2021: each feature by its own gradient where that is positive, which stays
+    sharp in early stages. ``pca`` is the first principal component, over positions, of the channels weighted as in
+    Grad-CAM (after Muhammad and Yeasin 2020), turned so that it rises with their sum. A map of zeros says that nothing
+    speaks for the label. Raises ``ValueError`` for another method.
     """
     if method not in METHODS:
         raise ValueError(f"no method {method!r}")
-    features = feature_map.detach().float().requires_grad_()
-    with torch.enable_grad():
-        outputs = head(features.mean(dim=(2, 3)))
-        maps = []
-        for column in columns:
-            (gradient,) = torch.autograd.grad(outputs[:, column].sum(), features, retain_graph=True)
-            weighted = gradient.mean(dim=(2, 3), keepdim=True) * features.detach()
-            maps.append(weighted.sum(dim=1) if method == "grad-cam" else _component(weighted))
+    maps = []
+    for column in columns:
+        (gradient,) = torch.autograd.grad(outputs[:, column].sum(), features, retain_graph=True)
+        weights = gradient.clamp(min=0) if method == "layer-cam" else gradient.mean(dim=(2, 3), keepdim=True)
+        weighted = weights * features.detach()
+        maps.append(_component(weighted) if method == "pca" else weighted.sum(dim=1))
     return _scaled(torch.stack(maps, dim=1).clamp(min=0))
 
 

@@ -14,10 +14,12 @@ import torch
 from PIL import Image
 from transformers import ResNetConfig
 
+from corpora.errors import ConfigError
 from corpora.images.files import read_any
 from corpora.images.fit import fit, transform_of
 from vision.encoder import FilmEncoder, FilmEncoderConfig
-from vision.explain_maps import METHODS, enlarged, label_maps
+from vision.explain import load_model
+from vision.explain_maps import METHODS, enlarged, label_maps, seen
 from vision.explain_overlay import overlay
 from vision.pointing import Scored, inside, peak, score, summary
 
@@ -47,9 +49,15 @@ def head(rows: list[list[float]]) -> torch.nn.Linear:
     return linear
 
 
+def mapped(maps: torch.Tensor, linear: torch.nn.Linear, method: str) -> torch.Tensor:
+    """Maps of every output of a linear head over the mean of features."""
+    leaf = maps.requires_grad_()
+    return label_maps(leaf, linear(leaf.mean(dim=(2, 3))), range(linear.out_features), method)
+
+
 @pytest.mark.parametrize("method", METHODS)
 def test_a_map_is_highest_where_the_channels_of_its_label_are(method: str) -> None:
-    found = label_maps(features(), head([[1.0, 0, 0], [0, 1.0, 0], [1.0, -1.0, 0]]), [0, 1, 2], method).numpy()
+    found = mapped(features(), head([[1.0, 0, 0], [0, 1.0, 0], [1.0, -1.0, 0]]), method).numpy()
     assert found.shape == (1, 3, 4, 5) and found.min() == 0 and found.max() == pytest.approx(1)
     places = [np.unravel_index(each.argmax(), each.shape) for each in found[0]]
     assert places == [(1, 2), (3, 0), (1, 2)]
@@ -60,15 +68,15 @@ def test_a_map_is_highest_where_the_channels_of_its_label_are(method: str) -> No
 def test_grad_cam_of_a_linear_head_is_the_weighted_sum() -> None:
     maps = torch.randn(2, 3, 4, 4, generator=torch.Generator().manual_seed(0))
     linear = head([[0.5, -1.0, 2.0]])
-    found = label_maps(maps, linear, [0], "grad-cam")[:, 0]
+    found = mapped(maps, linear, "grad-cam")[:, 0]
     expected = torch.einsum("c,bchw->bhw", linear.weight[0], maps).clamp(min=0)
     assert torch.allclose(found, expected / expected.amax(dim=(1, 2), keepdim=True), atol=1e-5)
 
 
 def test_a_label_that_nothing_speaks_for_has_an_empty_map() -> None:
-    assert label_maps(features(), head([[-1.0, 0, 0]]), [0], "grad-cam").abs().sum() == 0
+    assert mapped(features(), head([[-1.0, 0, 0]]), "grad-cam").abs().sum() == 0
     with pytest.raises(ValueError, match="no method"):
-        label_maps(features(), head([[1.0, 0, 0]]), [0], "lime")
+        mapped(features(), head([[1.0, 0, 0]]), "lime")
 
 
 # geometry
@@ -207,6 +215,22 @@ def test_the_probabilities_are_those_of_the_network(radloop: Radloop, run: Path,
         model = FilmEncoder.from_pretrained(run).eval()
         expected = model.probabilities(torch.from_numpy(square.astype(np.float32) / 65_535)[None, None])
     assert float(row["probability"]) == pytest.approx(float(expected[0, 1]), abs=2e-6)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_an_earlier_stage_is_finer_and_has_the_same_outputs(run: Path, method: str) -> None:
+    model = load_model(run)
+    greys = torch.rand(2, 1, 64, 64, generator=torch.Generator().manual_seed(0))
+    sides = {}
+    for stage in (1, 2, 3):
+        features, outputs = seen(model, greys, stage)
+        assert torch.allclose(outputs, model(greys).outputs, atol=1e-5)
+        found = label_maps(features, outputs, [0, 2], method)
+        assert found.shape[:2] == (2, 2) and 0 <= found.min() <= found.max() <= 1
+        sides[stage] = found.shape[-1]
+    assert sides == {1: 2, 2: 4, 3: 8}
+    with pytest.raises(ConfigError, match="no stage 9"):
+        seen(model, greys, 9)
 
 
 def test_a_corpus_brings_its_boxes(radloop: Radloop, run: Path, tmp_path: Path) -> None:
