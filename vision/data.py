@@ -5,6 +5,7 @@ One sample is one film. The films come from a cache (``radloop corpus cache``), 
 
 from __future__ import annotations
 
+import json
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,10 +20,9 @@ from corpora.images.cache import Film, ImageCache, build_cache
 from corpora.label_table import BLANK_CELL, LabelMatrix
 from corpora.splits.files import read_split
 from corpora.store import image_file, read_studies
-from corpora.types import Reject
+from corpora.types import Provenance, Reject, Study
 
 TRAIN, VALIDATE, TEST = "train", "validate", "test"
-_FRONTAL: Final = ("PA", "AP", "FRONTAL", "AP ERECT", "AP SUPINE", "POSTERO-ANTERIOR", "ANTERO-POSTERIOR")
 _LATERAL: Final = ("LATERAL", "LL", "RL", "LLD", "RLD", "LATERAL LEFT", "LATERAL RIGHT")
 
 
@@ -78,7 +78,7 @@ def gather(corpus: Path, table: LabelMatrix, split: Path | None, views: str) -> 
         part = parts.get(study.study_id)
         if part is not None and study.patient_id:
             of_patient[study.patient_id].add(part)
-        films = films_of(corpus, study.study_id, study.patient_id, study.images, views)
+        films = films_of(corpus, study, views)
         if study.study_id not in table.rows:
             left["labels"] += 1
         elif part is None:
@@ -93,19 +93,15 @@ def gather(corpus: Path, table: LabelMatrix, split: Path | None, views: str) -> 
     return Gathered(every, found, left["labels"], left["films"], left["split"])
 
 
-def films_of(
-    corpus: Path, study_id: str, patient_id: str | None, images: Iterable[object], views: str
-) -> list[Film]:  # fmt: skip
+def films_of(corpus: Path, study: Study, views: str) -> list[Film]:
     """The films of a study that are of the wanted views."""
-    from corpora.types import ImageRef
-
     return [
         Film(
-            image.image_id or Path(image.path).stem, str(image_file(corpus, image)), study_id, patient_id or study_id,
-            image.view,
+            image.image_id or Path(image.path).stem, str(image_file(corpus, image)), study.study_id,
+            study.patient_id or study.study_id, image.view,
         )
-        for image in images
-        if isinstance(image, ImageRef) and wanted_view(image.view, views)
+        for image in study.images
+        if wanted_view(image.view, views)
     ]  # fmt: skip
 
 
@@ -176,10 +172,6 @@ def open_cache(
 
 def rejects_of(films: Iterable[Film], cache: ImageCache) -> list[Reject]:
     """The films that the cache does not have, with the reason where it notes one."""
-    import json
-
-    from corpora.types import Provenance
-
     notes: dict[str, tuple[str, str]] = {}
     failures = cache.folder / "failures.jsonl"
     if failures.is_file():

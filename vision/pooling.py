@@ -35,7 +35,7 @@ def auroc(scores: Probabilities, truth: NDArray[np.int8]) -> float | None:
     yes, no = int(positive.sum()), int((~positive).sum())
     if not yes or not no:
         return None
-    values, place, counts = np.unique(scores, return_inverse=True, return_counts=True)
+    _, place, counts = np.unique(scores, return_inverse=True, return_counts=True)
     midrank = np.cumsum(counts) - (counts - 1) / 2
     return float((midrank[place][positive].sum() - yes * (yes + 1) / 2) / (yes * no))
 
