@@ -189,11 +189,11 @@ def _places(heads: Sequence[int]) -> tuple[list[int], list[int]]:
 
 
 def feature_size(config: PretrainedConfig) -> int:
-    """Features that a backbone gives. Raises ``ConfigError`` (``config.value``) where its configuration does not say."""
+    """Features that a backbone gives. Raises ``ConfigError`` (``config.value``) where its configuration says none."""
     sizes = getattr(config, "hidden_sizes", None) or [getattr(config, "hidden_size", None)]
     if sizes[-1] is None:
         raise ConfigError(
-            "config.value", f"the backbone {config.model_type!r} gives no features of a known size", where="backbone.kind",
+            "config.value", f"the backbone {config.model_type!r} gives no features of a known size", where="backbone",
             hint="such as resnet, convnext, swin or vit",
         )  # fmt: skip
     return int(sizes[-1])

@@ -130,7 +130,7 @@ def load_model(run: Path | str) -> FilmEncoder:
         raise ConfigError("explain.model", "the network cannot be loaded", where=str(run)) from error
     model.eval()  # type: ignore[no-untyped-call]
     model.requires_grad_(False)
-    return model  # type: ignore[no-any-return]
+    return model
 
 
 def _labels(model: FilmEncoder, asked: Asked) -> tuple[str, ...]:

@@ -96,7 +96,7 @@ def _calibration(found: Evaluation, at: int, axes: Axes) -> None:
     axes.plot(bins.predicted, bins.observed, color=_CURVE, linewidth=1.2)
     axes.scatter(bins.predicted, bins.observed, s=sizes, color=_CURVE, alpha=0.8, linewidths=0)
     ece = found.table.labels[label].scores["ece"]
-    axes.text(0.03, 0.97, f"ECE {shown(ece)}", ha="left", va="top", fontsize=7, transform=axes.transAxes)
+    axes.set_xlabel(f"predicted\nECE {shown(ece)}")
 
 
 def _square(axes: Axes, title: str, x: str, y: str) -> None:

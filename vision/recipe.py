@@ -23,7 +23,7 @@ class BackboneRecipe(BaseModel):
     )
     source: str | None = Field(
         default=None,
-        description="Weights to begin with: a folder of transformers or of a run, a cached hub name, a state dict file.",
+        description="Weights to begin with: a folder of transformers, a run, a cached hub name, a state dict file.",
     )
     with_head: bool = Field(default=False, description="Take the head of the run at source as well.")
     channels: Literal[1, 3] = Field(default=1, description="Channels the first layer sees; films are grey.")
@@ -128,7 +128,7 @@ class VisionRecipe(BaseModel):
         default=5, ge=1, description="Positive and negative studies that a label needs in each of train and validate."
     )
     backbone: BackboneRecipe = Field(default=BackboneRecipe(), description="The body of the network.")
-    default_policy: PolicyRecipe = Field(default=PolicyRecipe(), description="Policy of labels without one of their own.")
+    default_policy: PolicyRecipe = Field(default=PolicyRecipe(), description="Policy of labels without their own.")
     policies: dict[str, PolicyRecipe] = Field(default_factory=dict, description="Policy by label.")
     hierarchy: HierarchyRecipe = Field(default=HierarchyRecipe(), description="Conditional training.")
     loss: LossRecipe = Field(default=LossRecipe(), description="The loss.")
