@@ -40,7 +40,8 @@ _ON_PAGE: Final = 1024
 @dataclass(frozen=True, slots=True)
 class Asked:
     """What maps were asked for: labels (all if none), the method, the stage of the network from the last, the side that
-    films are fitted to (the network's if 0), most films on a sheet, the longer side of overlays (0 is the film's)."""
+    films are fitted to (the network's if 0), most films on a sheet, the longer side of overlays (0 is the film's), the
+    part of a corpus's split (all of it if empty)."""
 
     labels: tuple[str, ...] = ()
     method: str = "grad-cam"
@@ -50,6 +51,7 @@ class Asked:
     longest: int = _ON_PAGE
     replicates: int = 10_000
     seed: int = 0
+    part: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,12 +91,15 @@ def explain(
     """Maps of the films of ``source`` by the network in ``run``.
 
     A film that cannot be read is rejected. Raises ``DataError`` as ``films_of`` and ``boxes_of``,
-    ``image.none`` if no film can be read; ``ConfigError``: ``explain.model`` if ``run`` holds no network of ours,
-    ``config.value`` for a label it has not or a method there is none of.
+    ``image.none`` if no film can be read; ``ConfigError`` as ``vision.predict.load_model``, ``config.value`` for a
+    label the network has not or a method or stage there is none of.
     """
+    from vision.predict import load_model
+
     model = load_model(run)
+    model.requires_grad_(False)
     labels = _labels(model, asked)
-    films = films_of(source, model.config.views)
+    films = films_of(source, model.config.views, asked.part)
     drawn, notes, file = boxes_of(source, films, boxes)
     side = asked.size or model.config.image_size
     rejects: list[Reject] = []
@@ -108,29 +113,6 @@ def explain(
     notes += [f"{without:,} maps against boxes say nothing for the label: misses"] * bool(without)
     scores = summary(scored, replicates=asked.replicates, seed=asked.seed)
     return Explained(asked, labels, side, mapped, drawn, file, scored, scores, tuple(rejects), tuple(notes))
-
-
-def load_model(run: Path | str) -> FilmEncoder:
-    """The network of a run, ready to look. Raises ``ConfigError`` (``explain.model``)."""
-    from transformers.utils import logging
-
-    from vision.encoder import FilmEncoder, FilmEncoderConfig
-
-    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
-    folder = next((each for each in (Path(run), Path(run) / "model") if (each / "config.json").is_file()), None)
-    try:
-        if folder is None:
-            raise ConfigError("explain.model", "the folder holds no trained network", where=str(run),
-                              hint="name a folder that radloop vision train made")  # fmt: skip
-        kind = json.loads((folder / "config.json").read_text(encoding="utf-8")).get("model_type")
-        if kind != FilmEncoderConfig.model_type:
-            raise ConfigError("explain.model", f"the network is a {kind!r}, not one of radloop vision", where=str(run))
-        model = FilmEncoder.from_pretrained(folder, local_files_only=True)
-    except (OSError, ValueError, AttributeError) as error:
-        raise ConfigError("explain.model", "the network cannot be loaded", where=str(run)) from error
-    model.eval()  # type: ignore[no-untyped-call]
-    model.requires_grad_(False)
-    return model
 
 
 def _labels(model: FilmEncoder, asked: Asked) -> tuple[str, ...]:
@@ -182,14 +164,16 @@ def _map_batch(
 
     at = [model.config.label_names.index(label) for label in labels]
     columns = [model.places[place] + POSITIVE_AT * (model.config.heads[place] > 1) for place in at]
-    greys = torch.from_numpy(np.stack([square for _, square, _ in batch]).astype(np.float32) / 65_535)[:, None]
+    # rounded as in training, so that a film has the probabilities it has there
+    films = np.rint(np.stack([square for _, square, _ in batch]) / 257).astype(np.float32) / 255
+    greys = torch.from_numpy(films)[:, None].to(model.device)
     features, outputs = seen(model, greys, asked.stage)
     with torch.no_grad():
         logits = model.chained(model.own_logits(outputs))
-        probabilities = torch.sigmoid(logits / logits.new_tensor(model.config.temperatures))[:, at]
-    maps = label_maps(features, outputs, columns, asked.method).numpy()
+        probabilities = torch.sigmoid(logits / logits.new_tensor(model.config.temperatures))[:, at].cpu().numpy()
+    maps = label_maps(features, outputs, columns, asked.method).cpu().numpy()
     for number, (film, _, transform) in enumerate(batch):
-        yield Mapped(film, transform, probabilities[number].numpy(), maps[number])
+        yield Mapped(film, transform, probabilities[number], maps[number])
 
 
 def _scored(mapped: Sequence[Mapped], labels: Sequence[str], side: int, boxes: Boxes) -> Iterator[Scored]:

@@ -26,6 +26,9 @@ def explain_cli(
         Path | None,
         typer.Option(metavar="FILE", help="Boxes to score against (.csv as VinDr-CXR, COCO .json); a corpus's own."),
     ] = None,
+    part: Annotated[
+        str, typer.Option(metavar="PART", help="Only this part of the corpus' split: train, validate, test.")
+    ] = "",
     size: Annotated[
         int, typer.Option(min=0, metavar="N", help="Pixels that films are fitted to; the network's size if not given.")
     ] = 0,
@@ -51,7 +54,7 @@ def explain_cli(
     begun = monotonic()
     allowed = allowance(max_failures)
     names = tuple(name.strip() for name in labels.split(",") if name.strip())
-    asked = Asked(names, method, stage, size, most, longest, replicates, seed)
+    asked = Asked(names, method, stage, size, most, longest, replicates, seed, part)
     with watching() as watch:
         found = explain(
             run, source, boxes=boxes, asked=asked, watch=lambda done, total: watch("films", done, total)

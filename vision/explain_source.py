@@ -8,7 +8,7 @@ from typing import Final
 
 from corpora.boxes import against_corpus, read_boxes
 from corpora.boxes.layer import BoxImage, BoxLayer
-from corpora.errors import DataError
+from corpora.errors import ConfigError, DataError
 
 _PICTURES: Final = frozenset({".dcm", ".dicom", ".png", ".jpg", ".jpeg"})
 #: Where a corpus may hold boxes of its own.
@@ -23,7 +23,6 @@ class FilmFile:
     path: Path
     study_id: str | None = None
     patient_id: str | None = None
-    view: str | None = None
 
     @property
     def cluster(self) -> str:
@@ -31,34 +30,39 @@ class FilmFile:
         return self.patient_id or self.study_id or self.image_id
 
 
-def films_of(source: Path | str, views: str = "all") -> list[FilmFile]:
+def films_of(source: Path | str, views: str = "all", part: str = "") -> list[FilmFile]:
     """The films of a corpus folder, a folder of DICOM, PNG or JPEG files, or one such file, in order.
 
-    ``views`` frontal leaves out lateral films of a corpus. Raises ``DataError``: ``data.missing``, ``image.none`` if
-    there is no film, and as ``corpora.store.read_studies``.
+    ``views`` are those of a corpus that the network looks at, ``part`` is one of its split (``test``). Raises
+    ``DataError``: ``data.missing``, ``image.none`` if there is no film, as ``corpora.store.read_studies`` and
+    ``corpora.splits.files.read_split``; ``ConfigError`` (``config.value``) for a part of what is no corpus.
     """
     path = Path(source)
+    if not path.exists():
+        raise DataError("data.missing", "there is no such file or folder", where=str(source))
+    is_corpus = (path / "manifest.json").is_file()
+    if part and not is_corpus:
+        raise ConfigError("config.value", "only a corpus has a split", where="--part")
     if path.is_file():
         return [FilmFile(path.stem, path)]
-    if not path.is_dir():
-        raise DataError("data.missing", "there is no such file or folder", where=str(source))
-    found = _of_corpus(path) if (path / "manifest.json").is_file() else _of_folder(path)
-    if views == "frontal":
-        found = [film for film in found if "LAT" not in (film.view or "").upper() and film.view not in ("LL", "RL")]
+    found = _of_corpus(path, views, part) if is_corpus else _of_folder(path)
     if not found:
         raise DataError("image.none", "there is no film", where=str(source))
     return found
 
 
-def _of_corpus(path: Path) -> list[FilmFile]:
+def _of_corpus(path: Path, views: str, part: str) -> list[FilmFile]:
+    from corpora.splits.files import read_split
     from corpora.store import image_file, read_studies
+    from vision.data import wanted_view
 
+    parts = read_split(path) if part else {}
     return [
-        FilmFile(image.image_id or Path(image.path).stem, image_file(path, image), study.study_id, study.patient_id,
-                 image.view)
+        FilmFile(image.image_id or Path(image.path).stem, image_file(path, image), study.study_id, study.patient_id)
         for study in read_studies(path)
         for image in study.images
-    ]  # fmt: skip
+        if wanted_view(image.view, views) and (not part or parts.get(study.study_id) == part)
+    ]
 
 
 def _of_folder(path: Path) -> list[FilmFile]:

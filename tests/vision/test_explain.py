@@ -18,10 +18,10 @@ from corpora.errors import ConfigError
 from corpora.images.files import read_any
 from corpora.images.fit import fit, transform_of
 from vision.encoder import FilmEncoder, FilmEncoderConfig
-from vision.explain import load_model
 from vision.explain_maps import METHODS, enlarged, label_maps, seen
 from vision.explain_overlay import overlay
 from vision.pointing import Scored, inside, peak, score, summary
+from vision.predict import load_model
 
 Radloop = Callable[..., Any]
 LABELS = ("Atelectasis", "Cardiomegaly", "Pleural Effusion")
@@ -213,7 +213,7 @@ def test_the_probabilities_are_those_of_the_network(radloop: Radloop, run: Path,
     square, _ = fit(read_any(source / "a.png"), 64)
     with torch.no_grad():
         model = FilmEncoder.from_pretrained(run).eval()
-        expected = model.probabilities(torch.from_numpy(square.astype(np.float32) / 65_535)[None, None])
+        expected = model.probabilities(torch.from_numpy(np.rint(square / 257).astype(np.float32) / 255)[None, None])
     assert float(row["probability"]) == pytest.approx(float(expected[0, 1]), abs=2e-6)
 
 
@@ -233,9 +233,30 @@ def test_an_earlier_stage_is_finer_and_has_the_same_outputs(run: Path, method: s
         seen(model, greys, 9)
 
 
-def test_a_corpus_brings_its_boxes(radloop: Radloop, run: Path, tmp_path: Path) -> None:
-    corpus = tmp_path / "c"
-    assert radloop("corpus", "phantom", "-o", corpus, "-n", 8).code == 0
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    from corpora.cli import run as command
+
+    folder = tmp_path_factory.mktemp("corpus") / "phantoms"
+    assert command(["corpus", "phantom", "-o", str(folder), "-n", "10"]) == 0
+    return folder
+
+
+def test_predictions_of_films_are_evaluated_by_view(radloop: Radloop, run: Path, corpus: Path, tmp_path: Path) -> None:
+    table, out = tmp_path / "p.parquet", tmp_path / "e"
+    assert radloop("vision", "predict", run, corpus, "-o", table, "--level", "image", "--workers", 1).code == 0
+    truth = corpus / "truth" / "labels.csv"
+    done = radloop(
+        "vision", "evaluate", table, truth, "-o", out, "--corpus", corpus, "--json", "--replicates", 50
+    )  # fmt: skip
+    assert done.code == 0, done.err
+    found = json.loads(done.out)
+    assert found["units"] == 10 and list(found["per_label"]) == list(LABELS)
+    views = [group for group in found["groups"] if group["grouping"] == "view"]
+    assert sum(group["units"] for group in views) > 10 and len(views) > 1
+
+
+def test_a_corpus_brings_its_boxes(radloop: Radloop, run: Path, corpus: Path, tmp_path: Path) -> None:
     done = radloop(
         "vision", "explain", run, corpus, "-o", tmp_path / "out", "--json", "--most", 1, "--longest", 200,
         "--replicates", 20,
@@ -271,10 +292,16 @@ def test_refusals(radloop: Radloop, run: Path, tmp_path: Path) -> None:
     (tmp_path / "broken" / "config.json").write_text("{")
     (tmp_path / "empty").mkdir()
     for given, films_, options, code in (
-        (tmp_path / "none", source, [], "explain.model"), (tmp_path / "other", source, [], "explain.model"),
-        (tmp_path / "broken", source, [], "explain.model"), (run, source, ["--labels", "Mass"], "config.value"),
-        (run, source, ["--method", "lime"], "config.value"), (run, tmp_path / "none", [], "data.missing"),
-        (run, tmp_path / "empty", [], "image.none"), (run, source, ["--boxes", tmp_path / "no.csv"], "data.missing"),
+        (tmp_path / "none", source, [], "model.missing"),
+        (tmp_path / "other", source, [], "model.kind"),
+        (tmp_path / "broken", source, [], "model.damaged"),
+        (run, source, ["--part", "test"], "config.value"),
+        (run, source, ["--labels", "Mass"], "config.value"),
+        (run, source, ["--stage", 9], "config.value"),
+        (run, source, ["--method", "lime"], "config.value"),
+        (run, tmp_path / "none", [], "data.missing"),
+        (run, tmp_path / "empty", [], "image.none"),
+        (run, source, ["--boxes", tmp_path / "no.csv"], "data.missing"),
     ):  # fmt: skip
         done = radloop("vision", "explain", given, films_, "-o", tmp_path / "out", *options)
         assert done.code == 2 and f"[{code}]" in done.err, (code, done.err)
