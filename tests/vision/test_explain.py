@@ -251,7 +251,7 @@ def test_predictions_of_films_are_evaluated_by_view(radloop: Radloop, run: Path,
     )  # fmt: skip
     assert done.code == 0, done.err
     found = json.loads(done.out)
-    assert found["units"] == 10 and list(found["per_label"]) == list(LABELS)
+    assert found["units"] == 10 and sorted(found["per_label"]) == sorted(LABELS)
     views = [group for group in found["groups"] if group["grouping"] == "view"]
     assert sum(group["units"] for group in views) > 10 and len(views) > 1
 
