@@ -200,7 +200,7 @@ def to_json(found: Explained) -> dict[str, Any]:
 
 
 def write(
-    found: Explained, out: Path | str, *, inputs: Sequence[Path | str], command: Sequence[str] = (), begun: float = 0.0
+    found: Explained, out: Path | str, *, inputs: Sequence[Path | str], command: Sequence[str] = (), begun: float
 ) -> OutputTarget:
     """Write overlays, sheets, the table of maps, scores, a page, failures, and the manifest last.
 
@@ -236,7 +236,7 @@ def write(
         target.manifest, command=command, config=asdict(found.asked), inputs=inputs,
         counts={"films": len(found.mapped), "overlays": written, "rejected": len(found.rejects),
                 "scored": len(found.scored)},
-        wall_seconds=monotonic() - begun if begun else 0.0, seed=found.asked.seed,
+        wall_seconds=monotonic() - begun, seed=found.asked.seed,
         packages=("torch", "transformers", "numpy", "pillow"),
     )  # fmt: skip
     return target

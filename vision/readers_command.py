@@ -34,10 +34,12 @@ def readers_cli(
 ) -> None:
     """Measure how far readers of the same films agree: agreement, Cohen's and Fleiss' kappa."""
     import json
+    from time import monotonic
 
     from vision.readers import readers, to_json
     from vision.tables import to_text
 
+    begun = monotonic()
     names = [name.strip() for name in labels.split(",") if name.strip()]
     report = readers(table, labels=names, blank=blank, replicates=replicates, seed=seed)
     if json_:
@@ -47,7 +49,7 @@ def readers_cli(
     for note in report.notes:
         typer.echo(f"note: {note}", err=True)
     if out is not None:
-        write_readers(report, table, out)
+        write_readers(report, table, out, monotonic() - begun)
         typer.echo(f"wrote {out / 'readers.html'}", err=True)
 
 
@@ -76,8 +78,11 @@ def _rows(found: Mapping[str, Agreement]) -> tuple[tuple[str, ...], ...]:
     )
 
 
-def write_readers(report: ReaderReport, table: Path, out: Path) -> None:
-    """Write ``readers.json``, ``readers.html``, tables and the manifest. Raises ``RunError`` as ``corpora.runs``."""
+def write_readers(report: ReaderReport, table: Path, out: Path, seconds: float) -> None:
+    """Write ``readers.json``, ``readers.html``, tables, and the manifest of a study that took ``seconds``.
+
+    Raises ``RunError`` as ``corpora.runs``.
+    """
     import json
 
     from corpora.runs import atomic_writer, write_manifest, writing
@@ -98,6 +103,7 @@ def write_readers(report: ReaderReport, table: Path, out: Path) -> None:
             file.write(text)
     write_manifest(
         out / "manifest.json", command=sys.argv, config=dict(report.method), inputs=[table],
-        counts={"items": report.items, "readers": len(report.readers)}, wall_seconds=0.0, seed=report.method["seed"],
+        counts={"items": report.items, "readers": len(report.readers)}, wall_seconds=seconds,
+        seed=report.method["seed"],
         packages=("numpy",),
     )  # fmt: skip
