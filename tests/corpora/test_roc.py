@@ -168,6 +168,22 @@ def test_clusters_of_one_unit_change_nothing_and_doubled_units_change_no_varianc
     assert math.isnan(delong(y, [s], np.where(y == 1, 0, np.arange(len(y)))).covariance[0, 0])
 
 
+def test_by_cluster_the_interval_covers_the_truth_where_films_of_a_patient_are_alike() -> None:
+    rng = np.random.default_rng(0)
+    # two normal scores one standard deviation apart
+    truth = 0.5 * (1 + math.erf(0.5))
+    covered = {"plain": 0, "clustered": 0}
+    for _ in range(300):
+        patients = np.repeat(np.arange(60), 4)
+        y = (rng.random(60) < 0.4).astype(int)[patients]
+        s = rng.normal(size=60)[patients] * math.sqrt(0.8) + rng.normal(size=240) * math.sqrt(0.2) + y
+        for name, clusters in (("plain", None), ("clustered", patients)):
+            e = auroc_estimate(y, s, clusters)
+            assert e.lo is not None and e.hi is not None
+            covered[name] += e.lo <= truth <= e.hi
+    assert covered["clustered"] / 300 > 0.91 and covered["plain"] / 300 < 0.8
+
+
 # bootstrap
 
 
