@@ -49,7 +49,10 @@ def shaded(greys: Tensor, recipe: AugmentRecipe, draw: torch.Generator) -> Tenso
         return greys
     contrast, brightness = (2 * torch.rand(2, len(greys), 1, 1, 1, generator=draw) - 1).to(greys.device, greys.dtype)
     mean = greys.mean(dim=(1, 2, 3), keepdim=True)
-    return ((greys - mean) * (1 + contrast * recipe.contrast) + mean + brightness * recipe.brightness).clamp(0, 1)
+    changed: Tensor = ((greys - mean) * (1 + contrast * recipe.contrast) + mean + brightness * recipe.brightness).clamp(
+        0, 1
+    )
+    return changed
 
 
 def noisy(greys: Tensor, recipe: AugmentRecipe, draw: torch.Generator) -> Tensor:

@@ -52,7 +52,7 @@ def build(recipe: VisionRecipe, labels: tuple[str, ...], parents: list[int]) -> 
         model = FilmEncoder(
             FilmEncoderConfig(
                 body.to_dict(), labels, [head_of(recipe.policy(label)) for label in labels], parents, recipe.size,
-                backbone.channels, backbone.dropout, recipe.pooling, recipe.views,
+                backbone.channels, backbone.dropout, backbone.gather, recipe.pooling, recipe.views,
             )
         )  # fmt: skip
     except (ValueError, TypeError, KeyError, AttributeError) as error:

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import logsigmoid
 from transformers import AutoConfig, AutoModel, PretrainedConfig, PreTrainedModel
-from transformers.utils import ModelOutput
+from transformers.utils.generic import ModelOutput
 
 from corpora.errors import ConfigError
 
@@ -30,10 +30,10 @@ NEGATIVE_AT, POSITIVE_AT, UNCERTAIN_AT = 0, 1, 2
 GREY_MEAN, GREY_STD = 0.5, 0.25
 
 
-class FilmEncoderConfig(PretrainedConfig):
+class FilmEncoderConfig(PretrainedConfig):  # type: ignore[no-untyped-call]
     """The network's shape, its labels, and what was found on the validation part: temperatures and thresholds.
 
-    ``heads`` is 1 or 3 outputs by label; ``parents`` is the place of each label's parent, -1 for none.
+    ``heads`` is 1 or 3 outputs by label; ``gather`` how a map becomes features, ``pooling`` films a study; ``parents`` is the place of each label's parent, -1 for none.
     """
 
     model_type = "radloop_film_encoder"
@@ -47,6 +47,7 @@ class FilmEncoderConfig(PretrainedConfig):
         image_size: int = 224,
         channels: int = 1,
         dropout: float = 0.0,
+        gather: str = "mean",
         pooling: str = "mean",
         views: str = "all",
         temperatures: Sequence[float] | None = None,
@@ -58,7 +59,7 @@ class FilmEncoderConfig(PretrainedConfig):
         self.heads = list(heads) or [1] * len(self.label_names)
         self.parents = list(parents) or [-1] * len(self.label_names)
         self.image_size, self.channels, self.dropout = image_size, channels, dropout
-        self.pooling, self.views = pooling, views
+        self.gather, self.pooling, self.views = gather, pooling, views
         self.temperatures = list(temperatures) if temperatures else [1.0] * len(self.label_names)
         self.thresholds = dict(thresholds) if thresholds is not None else None
         super().__init__(**kwargs)
@@ -83,13 +84,13 @@ def backbone_config(kind: str, settings: Mapping[str, Any], channels: int, size:
     """The configuration of a backbone of transformers. Raises ``ConfigError`` (``config.value``)."""
     known = {"image_size": size} if kind not in ("resnet",) else {}
     try:
-        return AutoConfig.for_model(kind, **{**known, **settings, "num_channels": channels})  # type: ignore[no-any-return]
+        return AutoConfig.for_model(kind, **{**known, **settings, "num_channels": channels})
     except (ValueError, TypeError, KeyError) as error:
         message = f"no backbone {kind!r} with these settings: {str(error).partition(chr(10))[0][:200]}"
         raise ConfigError("config.value", message, where="backbone") from error
 
 
-class FilmEncoder(PreTrainedModel):
+class FilmEncoder(PreTrainedModel):  # type: ignore[no-untyped-call]
     """A backbone of transformers with a head over the labels; see the module."""
 
     config_class = FilmEncoderConfig
@@ -101,12 +102,12 @@ class FilmEncoder(PreTrainedModel):
         super().__init__(config)
         known = dict(config.backbone)
         body = AutoConfig.for_model(known.pop("model_type"), **known)
-        self.backbone = AutoModel.from_config(body)
+        self.backbone = AutoModel.from_config(body)  # type: ignore[no-untyped-call]
         self.drop = nn.Dropout(config.dropout)
-        self.head = nn.Linear(feature_size(body), sum(config.heads))
+        self.head = nn.Linear(feature_size(body) * (1 + (config.gather == "mean_max")), sum(config.heads))
         self.places, self.threes = _places(config.heads)
         self.chains = chains(config.parents)
-        self.post_init()
+        self.post_init()  # type: ignore[no-untyped-call]
 
     def _init_weights(self, module: nn.Module) -> None:
         # the backbone has begun its own weights
@@ -123,7 +124,7 @@ class FilmEncoder(PreTrainedModel):
 
     def forward(self, greys: Tensor, **ignored: Any) -> FilmEncoderOutput:
         feature_map = self.features(greys)
-        pooled = feature_map.mean(dim=(2, 3))
+        pooled = gathered(feature_map, self.config.gather)
         outputs = self.head(self.drop(pooled)).float()
         own = self.own_logits(outputs)
         return FilmEncoderOutput(self.chained(own), outputs, own, pooled, feature_map)
@@ -153,6 +154,14 @@ class FilmEncoder(PreTrainedModel):
         logits = self.forward(greys).logits
         assert logits is not None
         return torch.sigmoid(logits / logits.new_tensor(self.config.temperatures))
+
+
+def gathered(feature_map: Tensor, how: str) -> Tensor:
+    """Features [B, C] of a map [B, C, h, w]: the mean, the maximum, or both [B, 2 C]."""
+    if how == "mean":
+        return feature_map.mean(dim=(2, 3))
+    peaks = feature_map.amax(dim=(2, 3))
+    return peaks if how == "max" else torch.cat([feature_map.mean(dim=(2, 3)), peaks], dim=1)
 
 
 def chain_logit(own: Tensor) -> Tensor:

@@ -111,7 +111,7 @@ def _write_onnx(model: FilmEncoder, path: Path) -> None:
 def largest_difference(model: FilmEncoder, path: Path) -> float | None:
     """How far the probabilities of three made films are off at most; None without onnxruntime."""
     try:
-        from onnxruntime import InferenceSession
+        from onnxruntime import InferenceSession  # type: ignore[import-untyped]
     except ImportError:
         return None
     size = model.config.image_size

@@ -43,7 +43,7 @@ def logits_of(
     most: int | None = None
     for films in batches:
         while True:
-            parts = films.split(min(most or len(films), len(films)))
+            parts = torch.split(films, min(most or len(films), len(films)))
             try:
                 found.append(np.concatenate([_logits(model, part, half) for part in parts]))
                 break

@@ -82,7 +82,7 @@ def fit(
     model.backbone.requires_grad_(not stage.head_only)
     optimizer = _optimizer(model, stage.recipe)
     prepared, optimizer = accelerator.prepare(model, optimizer)
-    wrapped = torch.compile(prepared) if stage.recipe.compile else prepared
+    wrapped: Any = torch.compile(prepared) if stage.recipe.compile else prepared
     course = Course(average=_begin_average(model, stage.recipe))
     if resume and checkpoint.is_file():
         course = load_checkpoint(checkpoint, stage.key, model, optimizer)

@@ -18,6 +18,7 @@ from typing import Any, Final
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import nn
 
 from corpora.allowance import allowance
 from corpora.errors import ConfigError, DataError, RadloopError
@@ -33,7 +34,7 @@ from corpora.types import Provenance, Reject
 from vision.build import quiet
 from vision.calibrate import sigmoid
 from vision.data import films_of
-from vision.encoder import FilmEncoder
+from vision.encoder import FilmEncoder, FilmEncoderConfig
 from vision.forward import logits_of
 from vision.pooling import Probabilities, pooled
 from vision.predictions import write_predictions
@@ -70,7 +71,7 @@ def load_model(run: Path | str, device: str | None = None) -> FilmEncoder:
         ) from error  # fmt: skip
     except ValueError as error:
         raise ConfigError("model.damaged", "its config.json is not JSON", where=str(run)) from error
-    if kind != FilmEncoder.config_class.model_type:  # type: ignore[union-attr]
+    if kind != FilmEncoderConfig.model_type:
         raise ConfigError("model.kind", f"this is a {kind}, not an encoder of radloop vision train", where=str(run))
     quiet()
     try:
@@ -80,8 +81,9 @@ def load_model(run: Path | str, device: str | None = None) -> FilmEncoder:
             "model.damaged", "its files cannot be read, or do not fit each other", where=str(run),
             hint="copy it again, or train it again",
         ) from error  # fmt: skip
-    model.to(torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu")))
-    return model.eval()
+    nn.Module.to(model, torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu")))
+    model.train(False)
+    return model
 
 
 def predict(

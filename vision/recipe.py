@@ -27,6 +27,10 @@ class BackboneRecipe(BaseModel):
     )
     with_head: bool = Field(default=False, description="Take the head of the run at source as well.")
     channels: Literal[1, 3] = Field(default=1, description="Channels the first layer sees; films are grey.")
+    gather: Literal["mean", "max", "mean_max"] = Field(
+        default="mean",
+        description="How a feature map becomes features: mean_max also has each one's peak, which small findings need.",
+    )
     dropout: float = Field(default=0.0, ge=0, lt=1, description="Share of features dropped before the head.")
 
 

@@ -54,7 +54,7 @@ def _new(lessons: Lessons, recipe: VisionRecipe, accelerator: Accelerator) -> Fi
 
     model = build(recipe, lessons.labels, parents_of(lessons.labels, recipe))
     form = torch.channels_last if recipe.training.channels_last else torch.contiguous_format
-    moved: FilmEncoder = model.to(accelerator.device).to(memory_format=form)  # type: ignore[call-overload]
+    moved: FilmEncoder = model.to(accelerator.device).to(memory_format=form)
     return moved
 
 
