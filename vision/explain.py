@@ -10,7 +10,7 @@ import io
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import islice
 from pathlib import Path
 from time import monotonic
@@ -39,13 +39,14 @@ _ON_PAGE: Final = 1024
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What maps were asked for: labels (all if none), the method, the stage of the network from the last, the side that
+    """What maps were asked for: labels (all if none), the method, the stage of the network from the last (chosen by
+    ``stage_for`` if 0), the side that
     films are fitted to (the network's if 0), most films on a sheet, the longer side of overlays (0 is the film's), the
     part of a corpus's split (all of it if empty)."""
 
     labels: tuple[str, ...] = ()
     method: str = "grad-cam"
-    stage: int = 1
+    stage: int = 0
     size: int = 0
     most: int = 24
     longest: int = _ON_PAGE
@@ -94,6 +95,7 @@ def explain(
     ``image.none`` if no film can be read; ``ConfigError`` as ``vision.predict.load_model``, ``config.value`` for a
     label the network has not or a method or stage there is none of.
     """
+    from vision.explain_maps import stage_for
     from vision.predict import load_model
 
     model = load_model(run)
@@ -102,6 +104,7 @@ def explain(
     films = films_of(source, model.config.views, asked.part)
     drawn, notes, file = boxes_of(source, films, boxes)
     side = asked.size or model.config.image_size
+    asked = replace(asked, stage=asked.stage or stage_for(model, side))
     rejects: list[Reject] = []
     mapped = list(_map_films(model, films, labels, side, asked, rejects, watch))
     if not mapped:
@@ -192,7 +195,8 @@ def _scored(mapped: Sequence[Mapped], labels: Sequence[str], side: int, boxes: B
 def to_json(found: Explained) -> dict[str, Any]:
     """The scores in JSON's types."""
     return {
-        "method": found.asked.method, "labels": list(found.labels), "films": len(found.mapped),
+        "method": found.asked.method, "stage": found.asked.stage, "labels": list(found.labels),
+        "films": len(found.mapped),
         "boxes_from": None if found.boxes_from is None else str(found.boxes_from), "maps_scored": len(found.scored),
         "scores": {label: {name: asdict(e) for name, e in row.items()} for label, row in found.scores.items()},
         "rejected": len(found.rejects), "notes": list(found.notes),

@@ -20,8 +20,9 @@ def explain_cli(
     ] = "",
     method: Annotated[str, typer.Option(metavar="grad-cam|layer-cam|pca", help="How maps are made.")] = "grad-cam",
     stage: Annotated[
-        int, typer.Option(min=1, metavar="N", help="Stage of the network, from the last; earlier ones are finer.")
-    ] = 1,
+        int,
+        typer.Option(min=0, metavar="N", help="Stage of the network from the last; 0: the last one of 7 x 7 cells."),
+    ] = 0,
     boxes: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="Boxes to score against (.csv as VinDr-CXR, COCO .json); a corpus's own."),

@@ -1,6 +1,6 @@
 """Maps of where a network sees a label: Grad-CAM, LayerCAM, and principal components of the weighted features.
 
-    films [B, 1, S, S] -> features of a stage [B, C, h, w] -> ... -> mean -> head [B, K] -> the output of each label
+    films [B, 1, S, S] -> features of a stage [B, C, h, w] -> ... -> gathered -> head [B, K] -> the output of each label
 
 All weigh the features by the gradient of the label's own output; of a label with three outputs it is the positive one.
 """
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from vision.encoder import FilmEncoder
 
 METHODS: Final = ("grad-cam", "layer-cam", "pca")
+_CELLS: Final = 7
 
 
 def seen(model: FilmEncoder, greys: Tensor, stage: int = 1) -> tuple[Tensor, Tensor]:
@@ -28,6 +29,8 @@ def seen(model: FilmEncoder, greys: Tensor, stage: int = 1) -> tuple[Tensor, Ten
 
     ``stage`` counts from the last, which is 1. Raises ``ConfigError`` (``config.value``) if there is no such stage.
     """
+    from vision.encoder import gathered
+
     found: list[Tensor] = []
 
     def cut(module: Any, inputs: Any, output: Tensor) -> Tensor:
@@ -39,17 +42,31 @@ def seen(model: FilmEncoder, greys: Tensor, stage: int = 1) -> tuple[Tensor, Ten
             with torch.no_grad():
                 last = model.features(greys).float()
             cut(None, None, last)
-            return found[0], model.head(found[0].mean(dim=(2, 3)))
+            return found[0], model.head(gathered(found[0], model.config.gather))
         handle = _stages(model, stage).register_forward_hook(cut)
         try:
             last = model.features(greys)
         finally:
             handle.remove()
-        return found[0], model.head(last.float().mean(dim=(2, 3)))
+        return found[0], model.head(gathered(last.float(), model.config.gather))
+
+
+def stage_for(model: FilmEncoder, side: int) -> int:
+    """The last stage whose map of a film of ``side`` pixels has at least 7 cells a side, as that of a ResNet for 224
+    pixels has: a map of fewer cells points at quarters of the film. The first stage, if none has."""
+    stage, greys = 1, torch.zeros(1, 1, side, side, device=model.device)
+    while True:
+        if seen(model, greys, stage)[0].shape[-1] >= _CELLS or stage >= len(_all_stages(model)):
+            return stage
+        stage += 1
+
+
+def _all_stages(model: FilmEncoder) -> Any:
+    return getattr(getattr(model.backbone, "encoder", None), "stages", [])
 
 
 def _stages(model: FilmEncoder, stage: int) -> Any:
-    stages = getattr(getattr(model.backbone, "encoder", None), "stages", [])
+    stages = _all_stages(model)
     if not 1 <= stage <= len(stages):
         raise ConfigError(
             "config.value", f"no stage {stage} of this network", where="--stage",

@@ -18,7 +18,7 @@ from corpora.errors import ConfigError
 from corpora.images.files import read_any
 from corpora.images.fit import fit, transform_of
 from vision.encoder import FilmEncoder, FilmEncoderConfig
-from vision.explain_maps import METHODS, enlarged, label_maps, seen
+from vision.explain_maps import METHODS, enlarged, label_maps, seen, stage_for
 from vision.explain_overlay import overlay
 from vision.pointing import Scored, inside, peak, score, summary
 from vision.predict import load_model
@@ -217,6 +217,18 @@ def test_the_probabilities_are_those_of_the_network(radloop: Radloop, run: Path,
     assert float(row["probability"]) == pytest.approx(float(expected[0, 1]), abs=2e-6)
 
 
+@pytest.mark.parametrize("gather", ["max", "mean_max"])
+def test_features_are_gathered_as_the_network_gathers_them(run: Path, gather: str) -> None:
+    config = FilmEncoderConfig.from_pretrained(run)
+    config.gather = gather
+    model = FilmEncoder(config).eval()
+    greys = torch.rand(2, 1, 64, 64, generator=torch.Generator().manual_seed(0))
+    for stage in (1, 2):
+        features, outputs = seen(model, greys, stage)
+        assert torch.allclose(outputs, model(greys).outputs, atol=1e-5)
+        assert label_maps(features, outputs, [1], "layer-cam").max() <= 1
+
+
 @pytest.mark.parametrize("method", METHODS)
 def test_an_earlier_stage_is_finer_and_has_the_same_outputs(run: Path, method: str) -> None:
     model = load_model(run)
@@ -229,6 +241,7 @@ def test_an_earlier_stage_is_finer_and_has_the_same_outputs(run: Path, method: s
         assert found.shape[:2] == (2, 2) and 0 <= found.min() <= found.max() <= 1
         sides[stage] = found.shape[-1]
     assert sides == {1: 2, 2: 4, 3: 8}
+    assert (stage_for(model, 64), stage_for(model, 224), stage_for(model, 8)) == (3, 1, 4)
     with pytest.raises(ConfigError, match="no stage 9"):
         seen(model, greys, 9)
 
