@@ -6,6 +6,7 @@ radloop vision explain RUN CORPUS -o maps
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
 import json
 import re
@@ -256,8 +257,15 @@ def _put(path: Path, content: bytes) -> None:
 
 
 def _file(name: str) -> str:
-    """A label or image id as a file name."""
-    return re.sub(r"[^A-Za-z0-9._-]+", "_", name).strip("._")[:100] or "unnamed"
+    """A label or image id as a file name: itself with its spaces filled, or with a hash where it has other characters.
+
+    >>> _file("Pleural Effusion"), _file("a/b") == _file("a:b")
+    ('Pleural_Effusion', False)
+    """
+    if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9 ._-]{0,99}", name) and not name.endswith((".", " ")):
+        return name.replace(" ", "_")
+    plain = re.sub(r"[^A-Za-z0-9]+", "_", name)[:60].strip("_")
+    return f"{plain}-{hashlib.sha256(name.encode()).hexdigest()[:8]}".lstrip("-")
 
 
 def _chosen(found: Explained, at: int) -> list[Mapped]:
