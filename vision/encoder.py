@@ -33,7 +33,8 @@ GREY_MEAN, GREY_STD = 0.5, 0.25
 class FilmEncoderConfig(PretrainedConfig):  # type: ignore[no-untyped-call]
     """The network's shape, its labels, and what was found on the validation part: temperatures and thresholds.
 
-    ``heads`` is 1 or 3 outputs by label; ``gather`` how a map becomes features, ``pooling`` films a study; ``parents`` is the place of each label's parent, -1 for none.
+    ``heads`` is 1 or 3 outputs by label; ``parents`` is the place of each label's parent, -1 for none; ``gather``
+    is how a map becomes features, ``pooling`` how films become a study.
     """
 
     model_type = "radloop_film_encoder"
