@@ -89,12 +89,13 @@ def krippendorff_alpha(counts: ArrayLike, confidence: float = 0.95) -> Estimate:
         return Estimate(None, None, None, n, method, "all ratings are of one category: 0/0")
     pairs = (table * (table - 1)).sum(axis=1) / (mean * (raters - 1))
     once, plain = 1 / raters.sum(), float(pairs.mean())
-    value = ((1 - once) * plain + once - by_chance) / (1 - by_chance)
+    observed = (1 - once) * plain + once
+    value = (observed - by_chance) / (1 - by_chance)
     uneven = (raters - mean) / mean
     # the variance is that of the statistic without its term for small samples
     large = (plain - by_chance) / (1 - by_chance)
     chance_by_unit = table @ prior / mean - by_chance * uneven
-    own = pairs - plain * uneven - by_chance - 2 * (1 - large) * (chance_by_unit - by_chance)
+    own = pairs - observed * uneven - by_chance - 2 * (1 - large) * (chance_by_unit - by_chance)
     own = own / (1 - by_chance) + value - large
     return _with_interval(value, own, n, method, confidence)
 

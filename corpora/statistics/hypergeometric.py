@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import hypergeom
+from scipy.special import gammaln
+from scipy.stats import beta, hypergeom
 
+Array = NDArray[np.float64]
 Counts = NDArray[np.int64]
+_AT_ONCE: Final = 1 << 20
 
 
 def count_bounds(x: ArrayLike, n: ArrayLike, size: ArrayLike, confidence: ArrayLike = 0.95) -> tuple[Counts, Counts]:
@@ -30,20 +34,67 @@ def count_bounds(x: ArrayLike, n: ArrayLike, size: ArrayLike, confidence: ArrayL
     return whole - _most(drawn - hits, drawn, whole, tail), most
 
 
-def _most(x: Counts, n: Counts, size: Counts, tail: NDArray[np.float64]) -> Counts:
+def _most(x: Counts, n: Counts, size: Counts, tail: Array) -> Counts:
     """The largest D with P(X <= x | D) > tail, by bisection; P falls as D rises."""
-    lo, hi = x.copy(), size - n + x
+    shape = x.shape
+    cases, back = np.unique(np.stack([*(each.ravel() for each in (x, n, size)), tail.ravel()]), axis=1,
+                            return_inverse=True)  # fmt: skip
+    hits, drawn, whole = (each.astype(np.int64) for each in cases[:3])
+    logs = gammaln(np.arange(int(whole.max(initial=0)) + 2, dtype=np.float64) + 1)
+    lo, hi = hits.copy(), whole - drawn + hits
+    near, step = _guess(hits, drawn, whole, cases[3])
+    for place in (near - step, near + step):
+        place = np.clip(place, lo, hi)
+        kept = _cdf(hits, drawn, whole, place, logs) > cases[3]
+        lo = np.where(kept, np.maximum(lo, place), lo)
+        hi = np.where(~kept, np.minimum(hi, place - 1), hi)
     while (lo < hi).any():
-        middle = (lo + hi + 1) // 2
-        kept = hypergeom.cdf(x, size, middle, n) > tail
-        lo = np.where(kept, middle, lo)
-        hi = np.where(kept, hi, middle - 1)
-    return lo
+        open_ = np.flatnonzero(lo < hi)
+        middle = (lo[open_] + hi[open_] + 1) // 2
+        kept = _cdf(hits[open_], drawn[open_], whole[open_], middle, logs) > cases[3][open_]
+        lo[open_] = np.where(kept, middle, lo[open_])
+        hi[open_] = np.where(kept, hi[open_], middle - 1)
+    return lo[back.ravel()].reshape(shape)
+
+
+def _guess(x: Counts, n: Counts, size: Counts, tail: Array) -> tuple[Counts, Counts]:
+    """About where the bound is, and how far from it surely: from the bound of a share without end of units."""
+    most = np.where(x < n, beta.isf(tail, x + 1, np.maximum(n - x, 1)), 1.0)
+    seen = np.divide(x, n, out=np.zeros(x.shape), where=n > 0)
+    left = np.sqrt(np.maximum(1 - n / np.maximum(size, 1), 0))
+    near = size * (seen + (most - seen) * left)
+    return np.rint(near).astype(np.int64), (4 + 0.1 * size * (most - seen) * left).astype(np.int64)
+
+
+def _cdf(x: Counts, n: Counts, size: Counts, defects: Counts, logs: Array) -> Array:
+    """P(X <= x): the terms from x downwards, as many as count in double precision."""
+    share = defects / np.maximum(size, 1)
+    width = int(np.ceil(12 * np.sqrt((n * share * (1 - share)).max(initial=0.0)))) + 40
+    found = np.empty(len(x))
+    rows = max(1, _AT_ONCE // width)
+    for start in range(0, len(x), rows):
+        part = slice(start, start + rows)
+        found[part] = _terms(*(each[part, None] for each in (x, n, size, defects)), np.arange(width), logs)
+    return found
+
+
+def _terms(x: Counts, n: Counts, size: Counts, defects: Counts, down: Counts, logs: Array) -> Array:
+    # far above what is likely, the terms from x downwards are all there is of importance only from the mode on
+    mode = ((n + 1) * (defects + 1)) // (size + 2)
+    top = np.minimum(x, mode + len(down) // 2)
+    k = top - down
+    possible = (k >= 0) & (k <= defects) & (n - k >= 0) & (n - k <= size - defects)
+    k = np.where(possible, k, np.clip(k, np.maximum(0, n - size + defects), np.minimum(n, defects)))
+    log = (
+        logs[defects] - logs[k] - logs[defects - k] + logs[size - defects] - logs[n - k] - logs[size - defects - n + k]
+        - logs[size] + logs[n] + logs[size - n]
+    )  # fmt: skip
+    return np.minimum(np.where(possible, np.exp(log), 0.0).sum(axis=1), 1.0)
 
 
 @dataclass(frozen=True, slots=True)
 class AcceptancePlan:
-    """Read ``n`` of a lot and accept it with at most ``c`` defects; the chances of acceptance of a good and a bad lot."""
+    """Read ``n`` of a lot, accept it with at most ``c`` defects; the chances of acceptance of a good and a bad lot."""
 
     n: int
     c: int
