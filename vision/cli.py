@@ -1,8 +1,22 @@
-"""Train an image encoder on uncertain labels, predict, evaluate, explain."""
+"""Train an image encoder on uncertain labels, predict, evaluate, explain.
+
+radloop vision train --corpus corpus --labels labels.csv --config vision/resnet50 -o run
+radloop vision predict run corpus --part test -o predictions.parquet
+radloop vision evaluate predictions.parquet labels.csv --thresholds-from run -o evaluation
+radloop vision explain run corpus -o maps
+radloop vision export run -o exported
+"""
 
 from __future__ import annotations
 
 import typer
+
+from vision.evaluate_command import evaluate_cli
+from vision.explain_command import explain_cli
+from vision.export_command import export_cli
+from vision.predict_command import predict_cli
+from vision.readers_command import readers_cli
+from vision.train_command import train_cli
 
 app = typer.Typer(
     help="Train an image encoder on uncertain labels, predict, evaluate, explain.",
@@ -10,3 +24,9 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+app.command("train")(train_cli)
+app.command("predict")(predict_cli)
+app.command("evaluate")(evaluate_cli)
+app.command("readers")(readers_cli)
+app.command("explain")(explain_cli)
+app.command("export")(export_cli)

@@ -1,0 +1,125 @@
+"""The command ``radloop vision evaluate``."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from corpora.allowance import allowance
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from vision.evaluate import Evaluation
+
+
+def evaluate_cli(
+    predictions: Annotated[
+        Path, typer.Argument(metavar="PREDICTIONS", help="Probabilities by study: .parquet, .csv, .jsonl, or a folder.")
+    ],
+    labels: Annotated[Path, typer.Argument(metavar="LABELS", help="Label table with the truth of the studies.")],
+    out: Annotated[Path, typer.Option("-o", "--out", metavar="EVAL", help="Folder for the evaluation.")],
+    thresholds_from: Annotated[
+        str | None,
+        typer.Option(
+            metavar="VAL[,LABELS]",
+            help="Predictions to choose thresholds on, and their label table if it is another; else 0.5.",
+        ),
+    ] = None,
+    subgroups: Annotated[
+        Path | None,
+        typer.Option(metavar="TABLE", help="Age, sex, view, vendor, site, patient_id by study: tables by group."),
+    ] = None,
+    corpus: Annotated[
+        Path | None, typer.Option(metavar="CORPUS", help="Corpus that knows patients, ages, views, vendors.")
+    ] = None,
+    compare: Annotated[
+        Path | None, typer.Option(metavar="PREDICTIONS2", help="Predictions of a second system to compare with.")
+    ] = None,
+    uncertain: Annotated[
+        str, typer.Option(metavar="ignore|positive|negative", help="What an uncertain truth counts as.")
+    ] = "ignore",
+    blank: Annotated[str, typer.Option(metavar="negative|ignore", help="What a blank truth counts as.")] = "negative",
+    unit: Annotated[
+        str, typer.Option(metavar="study|image", help="What is counted; a study is the mean of its images.")
+    ] = "study",
+    sensitivity: Annotated[float, typer.Option(metavar="P", help="Target of the threshold by sensitivity.")] = 0.9,
+    specificity: Annotated[float, typer.Option(metavar="P", help="Target of the threshold by specificity.")] = 0.9,
+    replicates: Annotated[int, typer.Option(metavar="N", help="Bootstrap replicates; 0 for no intervals.")] = 10_000,
+    seed: Annotated[int, typer.Option(metavar="N", help="Seed of the bootstrap.")] = 0,
+    max_failures: Annotated[
+        str, typer.Option(metavar="N|P%", help="More rejected rows than this end with exit code 1.")
+    ] = "1%",
+    json_: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Measure how good predictions are, with intervals, thresholds from validation, groups and a second system."""
+    import json
+    from time import monotonic
+
+    from rich.console import Console
+
+    from vision.evaluate import Choices, evaluate, to_json, write
+
+    begun = monotonic()
+    allowed = allowance(max_failures)
+    validation, _, validation_labels = (thresholds_from or "").partition(",")
+    choices = Choices(uncertain, blank, unit, sensitivity, specificity, replicates, seed)
+    with watching() as watch:
+        found = evaluate(
+            predictions, labels, thresholds_from=validation or None, threshold_labels=validation_labels or None,
+            subgroups=subgroups, corpus=corpus, against=compare, choices=choices, watch=watch,
+        )  # fmt: skip
+        watch("writing")
+        inputs: list[Path | str | None] = [
+            predictions, labels, validation, validation_labels, subgroups, corpus, compare,
+        ]  # fmt: skip
+        given = [Path(path) for path in inputs if path]
+        target = write(found, out, inputs=given, command=sys.argv, begun=begun)
+    if json_:
+        typer.echo(json.dumps(to_json(found), indent=2, ensure_ascii=False))
+    else:
+        Console().print(_summary(found))
+    for note in found.notes:
+        typer.echo(f"note: {note}", err=True)
+    typer.echo(f"wrote {target.out / 'evaluation.html'}", err=True)
+    if found.rejects:
+        typer.echo(f"{len(found.rejects):,} rows rejected; the reasons are in {target.failures}", err=True)
+    if not allowed(len(found.rejects), found.rows):
+        typer.echo(f"more rows were rejected than --max-failures {max_failures} allows", err=True)
+        raise typer.Exit(1)
+
+
+@contextmanager
+def watching() -> Iterator[Callable[[str], None]]:
+    """A function to call with the name of the step that begins; shown only to a person, on stderr."""
+    if not sys.stderr.isatty():
+        yield lambda step: None
+        return
+    from rich.console import Console
+
+    with Console(stderr=True).status("reading") as status:
+        yield status.update
+
+
+def _summary(found: Evaluation) -> Table:
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    from vision.tables import shown
+
+    rule = next(iter(found.cuts))
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False,
+                  title=f"{len(found.cohort.ids):,} units; {found.choices.said()}", title_justify="left")  # fmt: skip
+    table.add_column("label")
+    for heading in ("positive", "AUROC", "AUPRC", f"F1 at {rule}"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for name, row in found.table.rows().items():
+        cells = (shown(row.scores["auroc"], 2), shown(row.scores["auprc"], 2), shown(row.at[rule]["f1"], 2))
+        table.add_row(Text(name), f"{row.positives:,}", *cells)
+    return table

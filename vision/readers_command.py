@@ -1,0 +1,109 @@
+"""The command ``radloop vision readers``."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from vision.readers import Agreement, ReaderReport
+    from vision.tables import Grid
+
+
+def readers_cli(
+    table: Annotated[
+        Path,
+        typer.Argument(metavar="TABLE", help="Readings: image_id, reader, a column by label; or boxes as VinDr-CXR."),
+    ],
+    out: Annotated[
+        Path | None, typer.Option("-o", "--out", metavar="FOLDER", help="Write JSON, a page, LaTeX and Markdown.")
+    ] = None,
+    labels: Annotated[
+        str, typer.Option(metavar="NAMES", help="Labels to compare, with commas; all if not given.")
+    ] = "",
+    blank: Annotated[
+        str, typer.Option(metavar="negative|state", help="What a blank answer is: negative, or an answer of its own.")
+    ] = "negative",
+    replicates: Annotated[int, typer.Option(min=0, metavar="N", help="Bootstrap replicates.")] = 10_000,
+    seed: Annotated[int, typer.Option(min=0, metavar="N", help="Seed of the bootstrap.")] = 0,
+    json_: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Measure how far readers of the same films agree: agreement, Cohen's and Fleiss' kappa."""
+    import json
+    from time import monotonic
+
+    from vision.readers import readers, to_json
+    from vision.tables import to_text
+
+    begun = monotonic()
+    names = [name.strip() for name in labels.split(",") if name.strip()]
+    report = readers(table, labels=names, blank=blank, replicates=replicates, seed=seed)
+    if json_:
+        typer.echo(json.dumps(to_json(report), indent=2, ensure_ascii=False))
+    else:
+        typer.echo("\n\n".join(to_text(grid) for grid in reader_grids(report)))
+    for note in report.notes:
+        typer.echo(f"note: {note}", err=True)
+    if out is not None:
+        write_readers(report, table, out, monotonic() - begun)
+        typer.echo(f"wrote {out / 'readers.html'}", err=True)
+
+
+def reader_grids(report: ReaderReport) -> list[Grid]:
+    """The tables of a report: one a pair of readers, one of all readers."""
+    from vision.tables import Grid
+
+    head = ("label", "agreement", "kappa, as printed", "kappa, bootstrap")
+    note = f"In brackets {100 * report.method['confidence']:g} % intervals. {report.method['bootstrap']}, " \
+           f"{report.method['replicates']:,} replicates. {report.method['printed']}."  # fmt: skip
+    grids = [
+        Grid(f"pair-{number}", f"Cohen's kappa, {first} and {second}", head, _rows(rows), note)
+        for number, ((first, second), rows) in enumerate(report.pairs.items(), 1)
+    ]
+    if report.fleiss:
+        title = f"Fleiss' kappa, {report.fleiss_raters} readers an item"
+        grids.append(Grid("fleiss", title, head, _rows(report.fleiss), note))
+    return grids
+
+
+def _rows(found: Mapping[str, Agreement]) -> tuple[tuple[str, ...], ...]:
+    from vision.tables import shown
+
+    return tuple(
+        (label, *(shown(each) for each in (row.agreement, row.printed, row.bootstrap))) for label, row in found.items()
+    )
+
+
+def write_readers(report: ReaderReport, table: Path, out: Path, seconds: float) -> None:
+    """Write ``readers.json``, ``readers.html``, tables, and the manifest of a study that took ``seconds``.
+
+    Raises ``RunError`` as ``corpora.runs``.
+    """
+    import json
+
+    from corpora.runs import atomic_writer, write_manifest, writing
+    from vision.evaluate_page import template
+    from vision.readers import to_json
+    from vision.tables import to_latex, to_markdown
+
+    grids = reader_grids(report)
+    files = {"readers.json": json.dumps(to_json(report), indent=1, ensure_ascii=False) + "\n"}
+    for grid in grids:
+        files |= {f"tables/{grid.name}.tex": to_latex(grid), f"tables/{grid.name}.md": to_markdown(grid)}
+    files["readers.html"] = template("readers.html").render(report=report, grids=grids)
+    with writing(out):
+        (out / "tables").mkdir(parents=True, exist_ok=True)
+        (out / "manifest.json").unlink(missing_ok=True)
+    for name, text in files.items():
+        with atomic_writer(out / name) as file:
+            file.write(text)
+    write_manifest(
+        out / "manifest.json", command=sys.argv, config=dict(report.method), inputs=[table],
+        counts={"items": report.items, "readers": len(report.readers)}, wall_seconds=seconds,
+        seed=report.method["seed"],
+        packages=("numpy",),
+    )  # fmt: skip

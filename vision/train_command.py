@@ -1,0 +1,88 @@
+"""`radloop vision train`: the command, thin, without torch until it runs."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from vision.checkpoint import Epoch
+    from vision.recipe import VisionRecipe
+    from vision.train import TrainSummary
+
+
+def train_cli(
+    corpus: Annotated[Path, typer.Option(metavar="CORPUS", help="Corpus folder with the films.")],
+    labels: Annotated[Path, typer.Option(metavar="LABELS", help="Label table of its studies.")],
+    out: Annotated[Path, typer.Option("-o", "--out", metavar="RUN", help="Folder for the model.")],
+    config: Annotated[str, typer.Option(metavar="NAME|FILE", help="Recipe: shipped, or a file.")] = "vision/resnet50",
+    set_: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change the recipe.")] = None,
+    init: Annotated[
+        str | None, typer.Option(metavar="WEIGHTS", help="Weights to begin with: a run, a folder, a state dict file.")
+    ] = None,
+    split: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Split by patient; split.csv of the corpus if not given.")
+    ] = None,
+    cache: Annotated[
+        Path | None, typer.Option(metavar="CACHE", help="Folder of fitted films; made there if it is not there.")
+    ] = None,
+    confusion: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Confusion matrices of an audit, for noise_aware labels.")
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on where an interrupted run stopped.")] = False,
+    max_failures: Annotated[
+        str, typer.Option(metavar="N|SHARE", help="Films that may be unreadable before it stops.")
+    ] = "1%",
+    as_json: Annotated[bool, typer.Option("--json", help="Write the summary as JSON to stdout.")] = False,
+) -> None:
+    """Train an image encoder on the films of a corpus and uncertain labels of its studies."""
+    recipe = recipe_of(config, set_ or [], init)
+    from vision.bar import counting, training
+    from vision.train import train
+
+    try:
+        with counting("fitting films") as caching, training("training") as steps:
+            summary = train(
+                corpus, labels, out, recipe, split=split, cache=cache, confusion=confusion, resume=resume,
+                max_failures=max_failures, command=sys.argv, watch=_say_epoch, steps=steps, caching=caching,
+            )  # fmt: skip
+    except KeyboardInterrupt:
+        typer.echo("interrupted; the same command with --resume goes on from here", err=True)
+        raise
+    _say(summary)
+    if as_json:
+        typer.echo(json.dumps({"macro_auroc": summary.macro_auroc, "counts": summary.counts, "labels": summary.table}))
+
+
+def recipe_of(config: str, changes: list[str], init: str | None = None) -> VisionRecipe:
+    """The recipe of that name or file, with changes. Raises ``ConfigError``."""
+    from corpora.config import load_yaml
+    from corpora.resources import config_path
+    from vision.recipe import VisionRecipe
+
+    path = Path(config) if config.endswith((".yaml", ".yml")) else config_path(config)
+    more = [f"backbone.source={json.dumps(init)}"] if init else []
+    return load_yaml(path, VisionRecipe, [*changes, *more])
+
+
+def _say_epoch(epoch: Epoch) -> None:
+    said = f"{epoch.stage}, epoch {epoch.epoch}: loss {epoch.loss:.4f}, validation macro AUROC {epoch.macro_auroc:.4f}"
+    typer.echo(said, err=True)
+
+
+def _say(summary: TrainSummary) -> None:
+    if summary.untouched:
+        typer.echo(f"nothing left to do: {summary.folder} is complete", err=True)
+        return
+    for warning in summary.warnings:
+        typer.echo(f"warning: {warning}", err=True)
+    counts = summary.counts
+    if counts["rejected"]:
+        typer.echo(f"{counts['rejected']:,} films could not be used; see {summary.folder / 'failures.jsonl'}", err=True)
+    typer.echo(f"{counts['films, train']:,} films learned from in {summary.seconds:.0f} s", err=True)
+    typer.echo(f"macro AUROC on the validation part, by its labels: {summary.macro_auroc:.4f}", err=True)
+    typer.echo(f"wrote {summary.folder}", err=True)
