@@ -257,7 +257,8 @@ def _say(*lines: str) -> None:
 _EXTRAS: Final = {
     "PIL": "corpus", "imagehash": "corpus", "matplotlib": "corpus", "pydicom": "corpus", "scipy": "corpus",
     "accelerate": "neural", "safetensors": "neural", "tokenizers": "neural", "torch": "neural",
-    "transformers": "neural",
+    "transformers": "neural", "onnx": "onnx", "onnxruntime": "onnx", "onnxscript": "onnx",
+    "openpyxl": "review", "starlette": "review", "uvicorn": "review",
 }  # fmt: skip
 
 
