@@ -11,7 +11,6 @@ from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize_scalar
 
 from vision.pooling import Probabilities, auroc, pooled
 
@@ -50,6 +49,8 @@ def _temperature(logits: NDArray[np.float32], study: NDArray[np.int64], truth: N
     def loss(log_temperature: float) -> float:
         found = study_probabilities(logits, study, len(truth), [math.exp(log_temperature)], how)[:, 0]
         return log_loss(found[known], truth[known])
+
+    from scipy.optimize import minimize_scalar
 
     best = minimize_scalar(loss, bounds=(math.log(COOLEST), math.log(HOTTEST)), method="bounded")
     return float(math.exp(best.x))

@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 from corpora.errors import DataError
 from corpora.images.cache import Film, ImageCache, build_cache
 from corpora.label_table import BLANK_CELL, LabelMatrix
-from corpora.splits.files import read_split
 from corpora.store import image_file, read_studies
 from corpora.types import Provenance, Reject, Study
 
@@ -118,6 +117,9 @@ def wanted_view(view: str | None, views: str) -> bool:
 
 
 def _parts(corpus: Path, split: Path | None) -> dict[str, str]:
+    # with its command, which training from a checkout need not have
+    from corpora.splits.files import read_split
+
     try:
         return read_split(split or corpus)
     except DataError as error:

@@ -180,11 +180,13 @@ class _Trainer:
         rows = len(self.stage.train)
         order = np.random.default_rng([self.stage.seed, self.stage.number, number]).permutation(rows)
         size = self.stage.recipe.batch_size
-        count = _batches(rows, size)
+        count, processes = _batches(rows, size), self.accelerator.num_processes
         batches = [order[at * size : (at + 1) * size if at + 1 < count else rows] for at in range(count)]
         found = []
         for at in np.array_split(np.arange(count), each):
-            mine = at[self.accelerator.process_index :: self.accelerator.num_processes].tolist() or at[:1].tolist()
+            # gradients are brought together batch by batch, so a process without one would be waited for for ever
+            places = np.arange(math.ceil(len(at) / processes)) * processes + self.accelerator.process_index
+            mine = at[places % len(at)].tolist()
             found.append([(place, batches[place]) for place in mine])
         return found
 

@@ -98,10 +98,14 @@ def train(
     accelerator = accelerator_of(recipe.training.precision, recipe.tracker, "vision train", target.out)
     begin_together(accelerator, target, resume=resume)
     quiet()
+    if not accelerator.is_main_process:
+        # one of several speaks for all
+        watch, steps = (lambda epoch: None), (lambda step: None)
     with accelerator.main_process_first():
         films = open_cache(gathered.films, cache or target.work / "films", recipe.size, watch=caching)
     rejects = rejects_of(gathered.films, films)
-    write_rejects(target.failures, rejects)
+    if accelerator.is_main_process:
+        write_rejects(target.failures, rejects)
     refuse_too_many(len(rejects), len(gathered.films), within, target.failures)
     refuse_same_films(gathered.of_part, films)
     lessons = lessons_of(gathered, films, table, recipe, confusion)

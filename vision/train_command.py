@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -53,6 +54,9 @@ def train_cli(
     except KeyboardInterrupt:
         typer.echo("interrupted; the same command with --resume goes on from here", err=True)
         raise
+    if os.environ.get("RANK", "0") != "0":
+        # one of several processes speaks for all
+        return
     _say(summary)
     if as_json:
         typer.echo(json.dumps({"macro_auroc": summary.macro_auroc, "counts": summary.counts, "labels": summary.table}))

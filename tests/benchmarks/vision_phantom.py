@@ -1,0 +1,205 @@
+"""What the small recipe learns from phantom films, by labels of rules.v1 from their reports, against what was drawn.
+
+    python -m tests.benchmarks.vision_phantom main FOLDER              train, and AUROC by label on the test part
+    python -m tests.benchmarks.vision_phantom policies FOLDER          one table: each uncertainty policy
+    python -m tests.benchmarks.vision_phantom noise FOLDER             30 % of one label made wrong: plain, noise-aware
+    ... [--studies 2000] [--size 256] [--label "Pleural Effusion"] [--seeds 3] [--set KEY=VALUE ...]
+
+FOLDER keeps the corpus, its labels, split and cache between calls. Truth is what was drawn in a film's study, or what
+its report's own truth calls positive (an opacity where a consolidation is drawn); so a finding that the report leaves
+open counts as drawn or not. Intervals are percentile bootstraps by patient, 2,000 replicates; differences are paired.
+Says CPU and wall seconds. Prints a table to stdout and JSON to FOLDER/NAME.json.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections import defaultdict
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+
+from corpora.cli import run as radloop
+from corpora.label_table import read_label_matrix
+from corpora.statistics.resample import percentile_estimate, replicate_weights
+from vision.pooling import auroc
+from vision.predict import predict
+from vision.train import train
+from vision.train_command import recipe_of
+
+REPLICATES = 2000
+POLICIES = ("ignore", "zeros", "ones", "zeros_lsr", "ones_lsr", "three_way", "self_trained")
+WRONG = 0.3
+AUDITED = 0.1
+
+
+def prepare(folder, studies, size):
+    """A corpus with labels, a split and a cache's place; what is there stays."""
+    corpus = folder / "corpus"
+    folder.mkdir(parents=True, exist_ok=True)
+    steps = [
+        (corpus / "manifest.json", ["corpus", "phantom", "-o", corpus, "-n", studies, "--size", size, "--resume"]),
+        (folder / "labels.csv", ["label", "run", corpus, "-o", folder / "labels.csv"]),
+        (corpus / "split.csv", ["corpus", "split", corpus, "--labels", folder / "labels.csv", "--ratios",
+                                "train=.6,validate=.15,test=.25"]),
+    ]  # fmt: skip
+    for made, command in steps:
+        if not made.is_file() and (code := radloop([str(part) for part in command])):
+            sys.exit(code)
+    return corpus
+
+
+def drawn(corpus):
+    """Truth by study and label."""
+    found = defaultdict(set)
+    with (corpus / "truth" / "findings.jsonl").open(encoding="utf-8") as lines:
+        for line in map(json.loads, lines):
+            found[line["study_id"]].update(finding["label"] for finding in line["findings"])
+    table = read_label_matrix(corpus / "truth" / "labels.csv")
+    return {
+        study_id: found[study_id] | {table.labels[at] for at in np.flatnonzero(table.states[row] == 1)}
+        for study_id, row in table.rows.items()
+    }
+
+
+class Scores:
+    """A test part's predictions with its truth, and its areas in each replicate."""
+
+    def __init__(self, path, truth):
+        table = pq.read_table(path).to_pydict()
+        studies, patients = table.pop("study_id"), table.pop("patient_id")
+        self.labels, self.patients = list(table), patients
+        self.scores = np.array([table[label] for label in self.labels]).T
+        self.truth = np.array([[label in truth[study] for label in self.labels] for study in studies], dtype=np.int8)
+        self.areas = np.array(
+            [auroc(self.scores[:, at], self.truth[:, at]) or np.nan for at in range(len(self.labels))]
+        )
+
+    def replicates(self):
+        """Areas [REPLICATES, L]; the same draws of patients for any model over the same studies."""
+        rows = defaultdict(list)
+        for row, patient in enumerate(self.patients):
+            rows[patient].append(row)
+        rows = [np.array(each) for each in rows.values()]
+        found = []
+        for block in replicate_weights(len(rows), REPLICATES, seed=0):
+            for weights in block:
+                drawn_rows = np.concatenate([np.tile(rows[at], weights[at]) for at in np.flatnonzero(weights)])
+                found.append([auroc(self.scores[drawn_rows, at], self.truth[drawn_rows, at]) for at in
+                              range(len(self.labels))])  # fmt: skip
+        return np.array(found, dtype=np.float64)
+
+
+def estimate(value, replicates, n):
+    found = percentile_estimate(float(value), replicates, n=n, confidence=0.95, unit="patient")
+    return {"value": round(found.value, 4), "lo": round(found.lo, 4), "hi": round(found.hi, 4), "n": n}
+
+
+def fitted(folder, corpus, name, changes, labels=None, confusion=None):
+    """Train a recipe (or take the finished run), predict the test part; its scores, and CPU and wall seconds."""
+    recipe, out = recipe_of("vision/phantom", changes), folder / "runs" / name
+    cpu, wall = time.process_time(), time.perf_counter()
+    summary = train(
+        corpus, labels or folder / "labels.csv", out, recipe, cache=folder / f"cache-{recipe.size}", resume=True,
+        confusion=confusion,
+    )  # fmt: skip
+    seconds = {"cpu_s": round(time.process_time() - cpu, 1), "wall_s": round(time.perf_counter() - wall, 1)}
+    predict(out, corpus, out / "test.parquet", part="test", workers=1)
+    print(f"{name}: validation macro AUROC {summary.macro_auroc:.4f}, {seconds}", file=sys.stderr, flush=True)
+    return Scores(out / "test.parquet", drawn(corpus)), summary, seconds
+
+
+def main_table(folder, corpus, given):
+    scores, summary, seconds = fitted(folder, corpus, "main", given.set)
+    replicates, n = scores.replicates(), len(set(scores.patients))
+    rows = {
+        label: estimate(scores.areas[at], replicates[:, at], n) | {"positive": int(scores.truth[:, at].sum())}
+        for at, label in enumerate(scores.labels)
+    }
+    rows["macro"] = estimate(np.nanmean(scores.areas), np.nanmean(replicates, axis=1), n)
+    return {"labels": rows, "left_out": list(summary.warnings), "studies": len(scores.truth), **seconds}
+
+
+def policy_table(folder, corpus, given):
+    rows, base = {}, None
+    for policy in POLICIES:
+        changes = [*given.set, f'default_policy={{"uncertain": "{policy}", "blank": "negative"}}', "policies={}"]
+        scores, _, seconds = fitted(folder, corpus, f"policy-{policy}", changes)
+        replicates, n = scores.replicates(), len(set(scores.patients))
+        macro, macros = np.nanmean(scores.areas), np.nanmean(replicates, axis=1)
+        base = base or (macro, macros)
+        rows[policy] = estimate(macro, macros, n) | seconds
+        rows[policy]["minus ignore"] = estimate(macro - base[0], macros - base[1], n)
+        areas = zip(scores.labels, scores.areas, strict=True)
+        rows[policy]["labels"] = {label: round(float(area), 4) for label, area in areas}
+    return {"policies": rows}
+
+
+def made_wrong(folder, corpus, label, seed):
+    """The labels with one made wrong in a share of the studies that are learned from; what an audit of some finds."""
+    table = read_label_matrix(folder / "labels.csv")
+    draw, at = np.random.default_rng(seed), table.labels.index(label)
+    states = table.states.copy()
+    wrong = draw.random(len(states)) < WRONG
+    # a positive report denies it, any other one has it
+    states[wrong, at] = np.where(table.states[wrong, at] == 1, 0, 1)
+    audited = draw.random(len(states)) < AUDITED
+    codes = {1: 0, 0: 1, -1: 2, -2: 3}
+    matrix = np.zeros((4, 4), dtype=int)
+    for truth, machine in zip(table.states[audited, at], states[audited, at], strict=True):
+        matrix[codes[int(truth)], codes[int(machine)]] += 1
+    names = ["positive", "negative", "uncertain", "blank"]
+    confusion = {"labels": {label: {"states": names, "matrix": matrix.tolist(), "n": int(audited.sum())}}}
+    labels, path = folder / f"wrong-{seed}.csv", folder / f"wrong-{seed}.confusion.json"
+    path.write_text(json.dumps(confusion), encoding="utf-8")
+    with labels.open("w", encoding="utf-8") as file:
+        file.write(",".join(("study_id", *table.labels)) + "\n")
+        for study_id, row in zip(table.ids, states.tolist(), strict=True):
+            file.write(",".join([study_id, *("" if state == -2 else str(state) for state in row)]) + "\n")
+    return labels, path
+
+
+def noise_table(folder, corpus, given):
+    """One label's area, plain and noise-aware, each over some seeds of noise and weights."""
+    gains, replicates, rows = [], [], {}
+    for seed in range(given.seeds):
+        labels, confusion = made_wrong(folder, corpus, given.label, seed)
+        found = {}
+        for kind in ("ignore", "noise_aware"):
+            policies = json.dumps({given.label: {"uncertain": kind, "blank": "negative"}})
+            changes = [*given.set, f"seed={seed}", f"policies={policies}"]
+            scores, _, seconds = fitted(folder, corpus, f"noise-{seed}-{kind}", changes, labels, confusion)
+            at = scores.labels.index(given.label)
+            found[kind] = scores.areas[at], scores.replicates()[:, at], seconds
+        gains.append(found["noise_aware"][0] - found["ignore"][0])
+        replicates.append(found["noise_aware"][1] - found["ignore"][1])
+        rows[seed] = {kind: round(float(area), 4) for kind, (area, _, _) in found.items()}
+        n = len(set(scores.patients))
+    gain = estimate(np.mean(gains), np.mean(replicates, axis=0), n)
+    return {"label": given.label, "wrong": WRONG, "audited": AUDITED, "seeds": rows, "noise_aware minus plain": gain}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=["main", "policies", "noise"])
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--studies", type=int, default=2000)
+    parser.add_argument("--size", type=int, default=256)
+    parser.add_argument("--label", default="Pleural Effusion")
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--set", action="append", default=[])
+    given = parser.parse_args()
+    corpus = prepare(given.folder, given.studies, given.size)
+    work = {"main": main_table, "policies": policy_table, "noise": noise_table}[given.what]
+    found = work(given.folder, corpus, given)
+    text = json.dumps(found, indent=2)
+    (given.folder / f"{given.what}.json").write_text(text + "\n", encoding="utf-8")
+    print(text)
+
+
+if __name__ == "__main__":
+    main()
