@@ -1,5 +1,6 @@
 """A Ray cluster labels what one process labels, to the byte, whatever happens to its workers."""
 
+import json
 import os
 import secrets
 import shutil
@@ -10,6 +11,7 @@ import sys
 import tempfile
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -98,6 +100,11 @@ def over_ray(tmp_path, *args):
     return Paced(out, *args)
 
 
+def noted(run):
+    """How many records are noted as done."""
+    return json.loads((run.out.parent / f"{run.out.name}.partial" / "progress.json").read_text())["end"][0]
+
+
 # --- one result ----------------------------------------------------------------------------------------------------
 
 
@@ -142,13 +149,44 @@ def test_a_worker_is_killed_and_its_records_done_by_another(radloop, tmp_path, c
     run.feed(0, 600)
     until(lambda: len(labelers(head)) == 2, run.process, START_SECONDS)
     run.wait_for(200)
-    before = labelers(head)
-    os.kill(before[0], signal.SIGKILL)
+    # stopped first, so that it surely holds records when it dies
+    os.kill(labelers(head)[0], signal.SIGSTOP)
     run.feed(600, 1000)
+    time.sleep(1)
+    assert noted(run) < 1000, "it waits for the records that the stopped worker holds"
+    os.kill(labelers(head)[0], signal.SIGKILL)
     code, said = run.end()
     assert code == 1, said
     assert [line.split()[1] for line in said.splitlines()] == ["reports", str(run.out), "records", "records"]
     assert outputs(run.out) == expected
+
+
+@pytest.mark.slow
+def test_workers_are_killed_as_soon_as_they_start(radloop, paced, tmp_path, cluster, monkeypatch):
+    expected = reference(radloop, tmp_path, 1000, "--labeler", "toy.v1")
+    address, head = cluster
+    monkeypatch.setenv("RAY_ADDRESS", address)
+    run = over_ray(tmp_path)
+    run.feed(0, 600)
+    run.wait_for(200)
+    os.kill(labelers(head)[0], signal.SIGSTOP)
+    run.feed(600, 1000)
+    end = time.monotonic() + START_SECONDS
+    while run.process.poll() is None:
+        assert time.monotonic() < end
+        for pid in labelers(head):
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        time.sleep(0.1)
+    code, said = run.end()
+    assert code == 2
+    assert said.startswith("[run.worker] workers of the Ray cluster died again and again over the records up to")
+    assert len(said.splitlines()) == 2
+    out = tmp_path / "labels.csv"
+    run = paced(out, "--evidence", f"{out}.evidence.jsonl", "--workers", 1, "--resume")
+    run.feed(0, 1000)
+    assert run.end()[0] == 1
+    assert outputs(out) == expected
 
 
 def test_interrupted_over_ray_and_resumed_without(radloop, paced, tmp_path, cluster, monkeypatch):
