@@ -217,7 +217,8 @@ def test_a_cluster_of_its_own_ends_with_the_command(tmp_path, quiet_ray, number)
     run.feed(0, 800)
     until(lambda: labelers(run.process.pid), run.process, START_SECONDS)
     run.wait_for(400)
-    started = tree(run.process.pid)
+    # two agents of Ray, which hold no report, may outlive a kill by minutes
+    started = [pid for pid in tree(run.process.pid) if "Agent" not in command_line(pid)]
     assert len(started) > 4
     os.kill(run.process.pid, number)
     code, _ = run.end()
