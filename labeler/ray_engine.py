@@ -52,16 +52,16 @@ class _Worker:
     """An actor: a labeler that is loaded once. Its methods raise nothing."""
 
     def __init__(self, task: Task) -> None:
-        self._task = task
         self._fault: RadloopError | None = None
         try:
             self._label: Callable[[Chunk], Labeled] = ready_to_label(task)
+            self._fingerprint = fingerprint(task.labeler, task.schema)
         except Exception as error:
-            self._fault = _unexpected(error)
+            self._fault = _not_loaded(error)
 
     def fingerprint(self) -> dict[str, Any] | RadloopError:
         """What its labels depend on."""
-        return self._fault or fingerprint(self._task.labeler, self._task.schema)
+        return self._fault or self._fingerprint
 
     def label(self, chunk: Packed) -> Labeled | RadloopError:
         """What a chunk comes to."""
@@ -73,10 +73,16 @@ class _Worker:
             return _unexpected(error)
 
 
-def _unexpected(error: Exception) -> RadloopError:
-    """The error, if it is one for people; else its kind alone, because its words may hold the report's."""
-    if isinstance(error, RadloopError):
-        return error
+def _not_loaded(error: Exception) -> RunError:
+    why = error.message if isinstance(error, RadloopError) else type(error).__name__
+    return RunError(
+        "engine.worker", f"a node of the Ray cluster cannot load the labeler, as this machine can: {why}",
+        hint="install the same versions on all nodes, and put files of your own where all nodes have them",
+    )  # fmt: skip
+
+
+def _unexpected(error: Exception) -> RunError:
+    # the kind alone: the error's own words may hold the report's
     return RunError(
         "engine.worker", f"a worker of the Ray cluster failed ({type(error).__name__})",
         hint="--engine local may say more; the same command with --resume goes on from here",
@@ -93,12 +99,18 @@ def ray_engine(task: Task, workers: int | None) -> Iterator[Engine]:
     """
     with _cluster(workers):
         task = _anywhere(task)
-        crew = _Crew(task, workers or max(1, int(ray.cluster_resources().get("CPU", 1))))
+        crew = _Crew(task, workers or _cores_of_cluster())
         try:
             crew.wait_for_one()
             yield lambda chunks: _in_order(crew, chunks)
         finally:
             crew.dismiss()
+
+
+def _cores_of_cluster() -> int:
+    # Ray declares no type for it
+    resources: Callable[..., Any] = ray.cluster_resources
+    return max(1, int(resources().get("CPU", 1)))
 
 
 @contextmanager

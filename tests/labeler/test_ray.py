@@ -316,3 +316,20 @@ def test_without_the_engine_ray_is_not_imported(command, source, tmp_path):
     )
     for args in ((source(60), "-o", tmp_path / "labels.csv", "--workers", 2), ("--help",)):
         assert command("label", "run", *args, program=program).stdout.endswith("False\n")
+
+
+def test_a_node_with_other_versions_or_without_the_files(tmp_path):
+    from corpora.errors import RunError
+    from labeler import ray_engine
+    from labeler.chunks import Task
+
+    task = Task("rules.v1", str(tmp_path / "ours.yaml"), "findings", False, "csv")
+    fault = ray_engine._Worker(task).fingerprint()
+    assert (type(fault), fault.code) == (RunError, "engine.worker")
+    assert fault.message.startswith("a node of the Ray cluster cannot load the labeler, as this machine can: ")
+    assert ray_engine._Worker(task).label(([], (0, ""))).code == "engine.worker"
+    here = ray_engine._Worker(task._replace(schema="chexpert14.v1")).fingerprint()
+    assert ray_engine._differs(here, {**here, "spacy": "0"}).lines() == [
+        "[engine.differs] a node of the Ray cluster has not the same spacy as this machine",
+        "  hint: install the same versions on all nodes, and put files of your own where all nodes have them",
+    ]
