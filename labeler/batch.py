@@ -16,8 +16,7 @@ from typing import Any, Final
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from corpora.errors import DataError, RegistryError, RunError
-from corpora.pool import usable_cores
+from corpora.errors import DataError, RunError
 from corpora.readers import ReadOptions, Record, detect, open_source
 from corpora.runs import (
     OutputTarget,
@@ -32,17 +31,13 @@ from corpora.runs import (
 )
 from corpora.sections import select
 from corpora.types import Report
-from labeler.base import Labeler, is_trained, load, network_of
+from labeler.base import Labeler, load
 from labeler.chunks import Task, chunks, count_name
+from labeler.engines import EngineName, engine_of
 from labeler.journal import Journal, Progress, part_path, refuse_if_busy
-from labeler.schemas import load_schema
+from labeler.origins import files_of, packages_of
 from labeler.table import header, layout_of, write_parquet
-from labeler.workers import labeled
 
-_PACKAGES: Final = ("spacy", "negspacy")
-_TRAINED_BY: Final = ("torch", "transformers", "tokenizers")
-# what a trained labeler's labels depend on, in its folder
-_TRAINED: Final = ("config.json", "model.safetensors", "tokenizer.json", "hybrid.yaml")
 _STDIN: Final = "-"
 
 
@@ -94,12 +89,14 @@ def label_batch(
     *,
     evidence: Path | None = None,
     workers: int | None = None,
+    engine: EngineName = "local",
     resume: bool = False,
     command: Iterable[str] = (),
     watch: Watch = lambda records: None,
 ) -> RunSummary:
     """Label ``source`` into ``out`` (a table, or a run folder), by ``workers`` processes (all cores if not given).
 
+    ``engine``: ``local`` for processes of this machine, ``ray`` for those of a Ray cluster; the outputs are the same.
     ``evidence`` is the file for the mentions, of a run that says it writes them. ``watch`` is called with the number of
     records done. Raises ``DataError``, ``ConfigError``, ``RegistryError`` and ``RunError``; what is wrong with the
     arguments is raised before an earlier output is touched, and what was written before an error can be resumed.
@@ -109,7 +106,7 @@ def label_batch(
     select(Report("", ""), run.sections)
     refuse_if_busy(target.work)
     layout = layout_of(target.format, detect(source, run.read_options()))
-    inputs = _inputs(source, run)
+    inputs = [source, *files_of(run.labeler, run.label_schema)]
     made_before = _manifest(target)
     if resume and made_before and target.table.is_file() and (evidence is None or evidence.is_file()):
         return _untouched(target, made_before, run, [hash_input(path, outputs)["sha256"] for path in inputs])
@@ -117,13 +114,15 @@ def label_batch(
     labeler = load(run.labeler, run.label_schema)
     task = Task(run.labeler, run.label_schema, run.sections, run.evidence, layout)
     resume = resume and not made_before
-    begin(target, resume=resume)
-    with Journal(target.work, _key(run, inputs), resume=resume) as journal:
-        skipped = journal.progress.end
-        watch(skipped.records)
-        for done in labeled(chunks(records, source, skipped), labeler, task, workers or usable_cores()):
-            journal.append(done)
-            watch(journal.progress.end.records)
+    # what an engine needs is there or not: that shows before an earlier output is touched
+    with engine_of(engine, labeler, task, workers) as labeled:
+        begin(target, resume=resume)
+        with Journal(target.work, _key(run, inputs), resume=resume) as journal:
+            skipped = journal.progress.end
+            watch(skipped.records)
+            for done in labeled(chunks(records, source, skipped)):
+                journal.append(done)
+                watch(journal.progress.end.records)
     progress = journal.progress
     _publish(target, progress, labeler, layout, evidence)
     write_manifest(
@@ -134,7 +133,7 @@ def label_batch(
         leave_out=outputs,
         counts=_ordered(progress.counts, labeler),
         wall_seconds=progress.seconds,
-        packages=_packages(run),
+        packages=packages_of(run.labeler),
     )
     with writing(target.work):
         discard_work(target)
@@ -186,30 +185,15 @@ def _check_writable(path: Path) -> None:
         trial.unlink()
 
 
-def _inputs(source: str, run: LabelRun) -> list[str]:
-    """The source, and the files of the schema, or of a trained labeler."""
-    folder = network_of(run.labeler)
-    network = [str(folder / name) for name in _TRAINED if (folder / name).is_file()] if folder else []
-    if is_trained(run.labeler):
-        return [source, *network]
-    try:
-        schema = load_schema(run.label_schema)
-    except RegistryError:
-        # the labeler may have a schema of its own, or else says what is wrong
-        return [source, *network]
-    return [source, *map(str, getattr(schema, "files", ())), *network]
-
-
-def _packages(run: LabelRun) -> tuple[str, ...]:
-    if is_trained(run.labeler):
-        return _TRAINED_BY
-    return _PACKAGES if network_of(run.labeler) is None else (*_PACKAGES, *_TRAINED_BY)
-
-
 def _key(run: LabelRun, inputs: Sequence[str]) -> dict[str, Any]:
     """What must be the same for a run to be resumed. Whether its records are shows when they are read."""
     schema = [hash_input(file)["sha256"] for file in inputs[1:]]
-    return {"source": inputs[0], "schema": schema, "versions": package_versions(_packages(run)), **run.model_dump()}
+    return {
+        "source": inputs[0],
+        "schema": schema,
+        "versions": package_versions(packages_of(run.labeler)),
+        **run.model_dump(),
+    }
 
 
 def _manifest(target: OutputTarget) -> dict[str, Any] | None:

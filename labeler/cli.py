@@ -41,6 +41,7 @@ class Engine(StrEnum):
     """Where a batch runs."""
 
     local = "local"
+    ray = "ray"
 
 
 Labeler = Annotated[
@@ -63,7 +64,7 @@ def run_cli(
     sections: Sections = "findings,impression",
     evidence: Annotated[Path | None, typer.Option(metavar="FILE.jsonl", help="Write every mention, too.")] = None,
     workers: Annotated[int | None, typer.Option(min=1, metavar="N", help="Processes; all cores if not given.")] = None,
-    engine: Annotated[Engine, typer.Option(help="Where the batch runs.")] = Engine.local,
+    engine: Annotated[Engine, typer.Option(help="ray: a Ray cluster, RAY_ADDRESS or its own.")] = Engine.local,
     resume: Annotated[bool, typer.Option("--resume", help="Go on where an interrupted run stopped.")] = False,
     max_failures: Annotated[
         str, typer.Option(metavar="N|P%", help="More rejected records than this end with exit code 1.")
@@ -90,8 +91,9 @@ def run_cli(
     with watching(source) as watch:
         try:
             summary = label_batch(
-                source, out, run, evidence=evidence, workers=workers, resume=resume, command=sys.argv, watch=watch
-            )
+                source, out, run, evidence=evidence, workers=workers, engine=engine.value, resume=resume,
+                command=sys.argv, watch=watch,
+            )  # fmt: skip
         except KeyboardInterrupt:
             typer.echo("interrupted; the same command with --resume goes on from here", err=True)
             raise

@@ -34,7 +34,7 @@ def labeled(chunks: Iterator[Chunk], labeler: Labeler, task: Task, workers: int)
     What ``chunks`` raises is raised behind the results of the chunks before. Raises ``RunError`` (``run.worker``) if a
     worker is killed.
     """
-    items = _or_fault(chunks)
+    items = or_fault(chunks)
     first = _until_worth_it(items) if workers > 1 else []
     if _is_worth_it(first):
         yield from _by_workers(_emptying(first, items), task, workers)
@@ -42,7 +42,8 @@ def labeled(chunks: Iterator[Chunk], labeler: Labeler, task: Task, workers: int)
         yield from _here(_emptying(first, items), labeler, task)
 
 
-def _or_fault(chunks: Iterator[Chunk]) -> Iterator[Item]:
+def or_fault(chunks: Iterator[Chunk]) -> Iterator[Item]:
+    """The chunks, and as the last item what kept the next one from coming."""
     try:
         yield from chunks
     except RadloopError as error:
@@ -162,11 +163,17 @@ _label: Callable[[Chunk], Labeled]
 def _start_worker(task: Task) -> None:
     global _label
     end_with_parent()
-    _label = partial(label_chunk, load(task.labeler, task.schema), task)
+    _label = ready_to_label(task)
+
+
+def ready_to_label(task: Task) -> Callable[[Chunk], Labeled]:
+    """What labels a chunk, in a process that does nothing else. Raises as ``labeler.base.load``."""
+    label = partial(label_chunk, load(task.labeler, task.schema), task)
     if "torch" in sys.modules:
         # the processes share the cores: with all threads in each of them they would stand in each other's way
         sys.modules["torch"].set_num_threads(1)
     _freeze()
+    return label
 
 
 def _label_in_worker(chunk: Packed) -> Labeled:

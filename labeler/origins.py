@@ -1,0 +1,42 @@
+"""What a labeler's labels depend on besides the reports: files, and versions of packages."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from corpora.errors import RegistryError
+from corpora.runs import hash_input, package_versions
+from labeler.base import is_trained, network_of
+from labeler.schemas import load_schema
+
+_PACKAGES: Final = ("spacy", "negspacy")
+_TRAINED_BY: Final = ("torch", "transformers", "tokenizers")
+# what a trained labeler's labels depend on, in its folder
+_TRAINED: Final = ("config.json", "model.safetensors", "tokenizer.json", "hybrid.yaml")
+
+
+def files_of(labeler: str, schema: str) -> list[str]:
+    """The files of the schema, or of a trained labeler."""
+    folder = network_of(labeler)
+    network = [str(folder / name) for name in _TRAINED if (folder / name).is_file()] if folder else []
+    if is_trained(labeler):
+        return network
+    try:
+        found = load_schema(schema)
+    except RegistryError:
+        # the labeler may have a schema of its own, or else says what is wrong
+        return network
+    return [*map(str, getattr(found, "files", ())), *network]
+
+
+def packages_of(labeler: str) -> tuple[str, ...]:
+    """The packages that a labeler reads with."""
+    if is_trained(labeler):
+        return _TRAINED_BY
+    return _PACKAGES if network_of(labeler) is None else (*_PACKAGES, *_TRAINED_BY)
+
+
+def fingerprint(labeler: str, schema: str) -> dict[str, Any]:
+    """Versions of packages and the SHA-256 of each file: the same on two machines whose labels are the same."""
+    files = [hash_input(file)["sha256"] for file in files_of(labeler, schema)]
+    return {"files": files, **package_versions(packages_of(labeler))}
