@@ -1,0 +1,554 @@
+"""Names of people in the text of a report: by the header, by what stands beside them, by lists.
+
+    Dr. Anna Kowalska            a title                     and not "Hodgkin lymphoma", "Bell's palsy", "may represent"
+    Referring physician: Rose, J a role with a colon
+    discussed with Okafor        a cue, and no common word
+    J. R. Thibodeaux, MD         initials; letters after a name
+    Kowalska was informed        lists, and whatever was a name elsewhere in the report
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from corpora.deid.identity import Known, fold
+from corpora.deid.lists import Lists
+
+_WORD: Final = re.compile(r"[^\W\d_]+(?:['’`´\-‐‑][^\W\d_]+)*")
+_GAP: Final = re.compile(r"[ \t]+|[ \t]*-?\r?\n[ \t]*|\.[ \t]?|\.?,?[ \t]*\r?\n?[ \t]*")
+_UMLAUTS: Final = (("ä", "ae"), ("ö", "oe"), ("ü", "ue"), ("ß", "ss"), ("ø", "oe"), ("å", "aa"), ("æ", "ae"))
+_GENERIC: Final = frozenset({"with", "by", "per", "for", "from", "of", "to", "and", "called", "with the"})
+_INITIALS: Final = re.compile(r"dict|trans|sign|typ|init|gez|read|repor|verif|dikt|appro|tech|prepar|edit|rt\b")
+_FOOTER: Final = re.compile(r"(?m)^[ \t]*(?P<phi>(?!PA|AP|LL|RL)[A-Z]{2,3}[/:](?!(?i:lat|ap|pa)\b)[A-Za-z]{2,3})[ \t]*$")
+_LONGEST: Final = 5
+_VOWELS: Final = frozenset("aeiouy")
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """A word of the text: folded, without a possessive ending; ``end`` is before that."""
+
+    start: int
+    end: int
+    text: str
+    folded: str
+    first: bool
+    tied: bool
+
+    @property
+    def is_capital(self) -> bool:
+        return self.text[0].isupper()
+
+    @property
+    def is_upper(self) -> bool:
+        return len(self.text) > 1 and self.text.isupper()
+
+    @property
+    def is_initial(self) -> bool:
+        return len(self.text) == 1 and self.text.isupper() and not self.tied
+
+
+@dataclass(slots=True)
+class _Scene:
+    text: str
+    folded: str
+    words: Sequence[Word]
+    lists: Lists
+    shouted: bool
+    found: set[int]
+
+
+def find_names(text: str, known: Iterable[Known], lists: Lists) -> Iterator[tuple[int, int]]:
+    """Where names of people are in a text, each as start and end; neighbours are joined."""
+    words = _split(text)
+    capitals = sum(word.is_upper for word in words)
+    scene = _Scene(text, fold(text), words, lists, len(words) > 8 and capitals > 0.6 * len(words), set())
+    _by_titles(scene)
+    _by_roles(scene)
+    _by_cues(scene)
+    _by_credentials(scene)
+    _by_lists(scene)
+    _by_header(scene, known)
+    _elsewhere(scene)
+    yield from _joined(scene)
+    yield from ((match.start("phi"), match.end("phi")) for match in _FOOTER.finditer(text))
+    yield from _of_other_scripts(text, known)
+
+
+def _split(text: str) -> list[Word]:
+    words: list[Word] = []
+    for match in _WORD.finditer(text):
+        spelled, start = match[0], match.start()
+        bare = re.sub(r"['’`´][sS]$", "", spelled)
+        before = text[:start].rstrip(" \t\"'“‘(*-#>")[-1:]
+        words.append(Word(start, start + len(bare), bare, fold(bare), before in ("", ".", "!", "?", ":", ";", "\n", "\r"), _is_tied(text, start)))
+    return words
+
+
+def _is_tied(text: str, start: int) -> bool:
+    """Whether a word is the end of something else: the B of 48213-B."""
+    return start > 0 and (text[start - 1].isdigit() or (text[start - 1] in "-/_+" and text[start - 2 : start - 1].isalnum()))
+
+
+# Runs of words that make a name
+
+
+def _gap(scene: _Scene, at: int) -> str:
+    """What is between a word and the next one."""
+    if at + 1 >= len(scene.words):
+        return "|"
+    return scene.text[scene.words[at].end : scene.words[at + 1].start]
+
+
+def _is_part(scene: _Scene, at: int, *, strong: bool) -> bool:
+    """Whether a word can be a part of a name, by itself."""
+    word, lists = scene.words[at], scene.lists
+    if word.text in lists.credentials or word.folded in lists.titles or not word.folded.strip("x-"):
+        return False
+    if word.is_initial:
+        return True
+    if not word.is_capital:
+        return False
+    if strong and word.folded in lists.ordinary:
+        return True
+    if word.folded in lists.common:
+        return False
+    if any(part in lists.common for part in word.folded.split("-") if len(part) > 3) and not lists.is_listed(word.folded):
+        return False
+    return strong or not lists.is_word(word.folded) or lists.is_listed(word.folded)
+
+
+def _run(scene: _Scene, at: int, *, strong: bool, comma: bool) -> list[int]:
+    """The words of a name that begins at a word; none if it does not."""
+    run: list[int] = []
+    while at < len(scene.words) and len(run) < _LONGEST:
+        word = scene.words[at]
+        if word.folded in scene.lists.particles and not _stands_alone(scene, at):
+            if not run and not word.is_capital and not strong:
+                break
+        elif not _is_part(scene, at, strong=strong) or (run and not _goes_on(scene, at, run)):
+            break
+        run.append(at)
+        gap = _gap(scene, at)
+        has_comma = "," in gap
+        if has_comma and (not comma or not _is_given(scene, at + 1, strong)):
+            break
+        comma = comma and not has_comma
+        if not _GAP.fullmatch(gap) or gap.count("\n") > 1:
+            break
+        if "." in gap and not word.is_initial and word.folded not in ("st", "jr", "sr"):
+            break
+        at += 1
+    while run and scene.words[run[-1]].folded in scene.lists.particles and not scene.words[run[-1]].is_capital:
+        run.pop()
+    real = [each for each in run if not scene.words[each].is_initial]
+    if not real and not (len(run) > 1):
+        return []
+    return run
+
+
+def _stands_alone(scene: _Scene, at: int) -> bool:
+    """Whether a particle is not followed by what it is a particle of."""
+    return at + 1 >= len(scene.words) or not scene.words[at + 1].is_capital and (
+        scene.words[at + 1].folded not in scene.lists.particles
+    ) or not re.fullmatch(r"[ \t\n'’.]+", _gap(scene, at))
+
+
+def _goes_on(scene: _Scene, at: int, run: Sequence[int]) -> bool:
+    """Whether a further word belongs to a name: it looks like the ones before, and begins no line of its own."""
+    word, before, lists = scene.words[at], scene.words[run[-1]], scene.lists
+    gap = _gap(scene, at - 1)
+    if scene.text[word.end : word.end + 1] == ":":
+        return False
+    if word.is_initial:
+        # a side, a grade, the next sentence
+        return "\n" not in gap and scene.text[word.end : word.end + 1] in (".", "", "\n", ",", " ", ")")
+    if "\n" in gap and "," not in gap and not gap.startswith("-") and lists.is_word(word.folded) \
+            and not lists.is_listed(word.folded):
+        return False
+    if lists.is_word(word.folded) and not lists.is_listed(word.folded) and word.folded not in lists.ordinary:
+        return False
+    if word.folded in lists.ordinary and not lists.is_listed(word.folded) and len(run) > 1 and "," not in gap:
+        return False
+    if scene.shouted and not before.is_initial and "," not in gap:
+        return lists.is_listed(word.folded) or (len(run) == 1 and not lists.is_word(word.folded))
+    if word.is_upper and not before.is_upper and not before.is_initial and len(word.text) <= 4:
+        return False
+    return True
+
+
+def _is_given(scene: _Scene, at: int, strong: bool) -> bool:
+    """Whether what follows a comma can be a given name."""
+    if at >= len(scene.words):
+        return False
+    word, lists = scene.words[at], scene.lists
+    if word.text in lists.credentials:
+        return False
+    if word.folded in lists.given or (word.is_initial and scene.text[word.end : word.end + 1] in (".", "", " ", "\n")):
+        return word.is_capital
+    return strong and word.is_capital and not word.is_upper and not lists.is_word(word.folded)
+
+
+def _is_eponym(scene: _Scene, run: Sequence[int]) -> bool:
+    """Whether this is the name of a disease, a sign, a device and not of a person."""
+    words, lists = scene.words, scene.lists
+    if not run:
+        return True
+    if not all(words[at].folded in lists.eponyms or words[at].folded.split("-")[0] in lists.eponyms for at in run):
+        return False
+    after = run[-1] + 1
+    if after < len(words) and re.fullmatch(r"['’]?s?[ \t\n/-]+", scene.text[words[run[-1]].end : words[after].start]):
+        if words[after].folded in lists.heads or words[after].folded in lists.eponyms:
+            return True
+        if any(part in lists.heads for part in words[after].folded.split("-")):
+            return True
+    before = scene.text[max(0, words[run[0]].start - 5) : words[run[0]].start].lower()
+    return before.endswith(("non-", "non ", "anti-", "post-"))
+
+
+# Rules
+
+
+def _by_titles(scene: _Scene) -> None:
+    for at, word in enumerate(scene.words[:-1]):
+        if word.folded not in scene.lists.titles or not word.is_capital:
+            continue
+        gap = _gap(scene, at)
+        if not re.fullmatch(r"\.?[ \t]*\r?\n?[ \t]*|\.-[A-Z]?", gap) or not gap:
+            continue
+        # MR, MS and DR in capitals are imaging, a disease and radiography, unless there is a full stop
+        if word.is_upper and "." not in gap and word.folded in ("mr", "ms", "dr", "pa", "pd", "me", "sir", "sr", "don", "fr", "oa", "ca"):
+            if not (scene.shouted and word.folded == "dr"):
+                continue
+        if word.folded in ("me", "don", "pan", "fr", "sir", "ca", "oa", "pd", "mw", "major", "miss", "doctor", "nurse", "prim", "captain", "sister", "lord", "lady") and (
+            scene.lists.is_word(scene.words[at + 1].folded) and not scene.lists.is_listed(scene.words[at + 1].folded)
+        ):
+            continue
+        if scene.words[at + 1].folded in scene.lists.titles:
+            continue
+        scene.found.update(_run(scene, at + 1, strong=True, comma=True))
+    # "M. Dupont", "Fam. Weber"
+    for match in re.finditer(r"(?<![\w.])(?:M\.|Fam\.|Hr\.|Fr\.|Pr\.|Pt\.)\s(?=[A-ZÀ-Þ][a-zà-ž])", scene.text):
+        at = _at(scene, match.end())
+        if at is not None and not scene.lists.is_word(scene.words[at].folded):
+            scene.found.update(_run(scene, at, strong=True, comma=True))
+
+
+def _by_roles(scene: _Scene) -> None:
+    for match in scene.lists.roles.finditer(scene.folded):
+        after = re.compile(r"(?:\(s\)|/[A-Za-z]+)?\s?(?:name\b\s?)?[:=]\s*|\s+", re.IGNORECASE).match(scene.text, match.end())
+        if after is None:
+            continue
+        has_colon = ":" in after[0] or "=" in after[0]
+        last = match[0].split()[-1]
+        if not has_colon and last not in ("by", "von", "par", "por", "da", "door", "gez", "nee", "aka"):
+            continue
+        at = _at(scene, after.end())
+        if at is None:
+            continue
+        at = _past_titles(scene, at)
+        run = _run(scene, at, strong=True, comma=True)
+        if not has_colon and run and scene.lists.is_word(scene.words[run[0]].folded):
+            run = run if len(run) > 1 and not scene.words[run[0]].first else []
+        if not run and at < len(scene.words):
+            word = scene.words[at]
+            is_initials = word.is_upper and 2 <= len(word.text) <= 4 and word.text not in scene.lists.credentials
+            if is_initials and _INITIALS.search(match[0]) and word.folded not in scene.lists.common:
+                run = [at]
+        scene.found.update(run)
+        _and_more(scene, run)
+
+
+def _and_more(scene: _Scene, run: Sequence[int]) -> None:
+    """Further names of a list: "cc: Weber, Okafor and Day"."""
+    while run:
+        at = run[-1] + 1
+        if at >= len(scene.words) or not re.fullmatch(r",?[ \t]*(?:and|und|et|&|/|;|,)?[ \t]*", _gap(scene, at - 1)):
+            return
+        if scene.words[at].folded in ("and", "und", "et", "y", "e"):
+            at += 1
+        at = _past_titles(scene, at)
+        if at >= len(scene.words) or scene.lists.is_word(scene.words[at].folded):
+            return
+        run = _run(scene, at, strong=False, comma=False)
+        if _is_eponym(scene, run):
+            return
+        scene.found.update(run)
+
+
+def _past_titles(scene: _Scene, at: int) -> int:
+    while at < len(scene.words) and scene.words[at].folded in scene.lists.titles and "\n" not in _gap(scene, at):
+        at += 1
+    return at
+
+
+def _by_cues(scene: _Scene) -> None:
+    for match in scene.lists.cues.finditer(scene.folded):
+        after = re.compile(r"[,:(]?\s+(?:(?:the|a|an|our|his|her|der|die|den)\s+)?(?:called\s|named\s)?[(\"“]?").match(scene.text, match.end())
+        if after is None:
+            continue
+        at = _at(scene, after.end())
+        if at is None:
+            continue
+        word = scene.words[at]
+        generic = match[0] in _GENERIC
+        if not word.is_capital or word.is_initial and _gap(scene, at) not in (". ", "."):
+            continue
+        run = _run(scene, at, strong=not generic and match[0].endswith(("named", "name is", "name was", "known as", "surname")), comma=not generic)
+        if not run or _is_eponym(scene, run):
+            continue
+        heads = [scene.words[each] for each in run if not scene.words[each].is_initial]
+        lists = scene.lists
+        if generic:
+            # too common: what follows must be a listed name, or look like nothing else
+            if not any(lists.is_listed(each.folded) and not lists.is_word(each.folded) for each in heads):
+                if any(each.is_upper or each.folded in lists.eponyms or len(each.folded) < 4 for each in heads):
+                    continue
+                if match[0] not in ("by", "per", "with", "and") or scene.shouted or word.first:
+                    continue
+                if any(lists.is_word(each.folded) for each in heads):
+                    continue
+                if match[0] in ("with", "and", "per") and len(run) < 2:
+                    continue
+        elif any(each.is_upper and not lists.is_listed(each.folded) for each in heads):
+            continue
+        scene.found.update(run)
+        _and_more(scene, run)
+
+
+def _by_credentials(scene: _Scene) -> None:
+    pattern = "|".join(re.escape(each) for each in sorted(scene.lists.credentials, key=len, reverse=True))
+    for match in re.finditer(rf",?[ \t]*\n?[ \t]*(?<=[\s,])(?:{pattern})(?![\w(])", scene.text):
+        at = _before(scene, match.start())
+        run: list[int] = []
+        while at is not None and at >= 0 and len(run) < 4:
+            word = scene.words[at]
+            last = run[0] if run else None
+            if last is not None and not re.fullmatch(r"\.?[ \t]*\n?[ \t]*|,[ \t]*", _gap(scene, at)):
+                break
+            if word.folded in scene.lists.particles and run:
+                pass
+            elif not _is_part(scene, at, strong=True) or (word.folded in scene.lists.common):
+                break
+            run.insert(0, at)
+            at -= 1
+        real = [each for each in run if not scene.words[each].is_initial]
+        if real and not (match[0].strip(" ,\n") in ("II", "III", "IV", "DO", "MB", "MD", "NP", "RN") and "," not in match[0] and len(run) < 2):
+            if scene.lists.is_word(scene.words[real[-1]].folded) and len(run) < 2:
+                continue
+            scene.found.update(run)
+
+
+def _by_lists(scene: _Scene) -> None:
+    lists = scene.lists
+    for at, word in enumerate(scene.words):
+        if at in scene.found or not word.is_capital:
+            continue
+        if word.is_initial:
+            _initials(scene, at)
+            continue
+        listed = lists.is_listed(word.folded) or _all_listed(word, lists)
+        if not listed:
+            continue
+        run = _listed_run(scene, at)
+        plain = not lists.is_word(word.folded) and word.folded not in lists.eponyms
+        if len(run) > 1 or (plain and not scene.shouted and not word.is_upper) or (plain and len(word.folded) > 5):
+            if not _is_eponym(scene, run[:1]) and not _is_eponym(scene, run):
+                scene.found.update(run)
+
+
+def _all_listed(word: Word, lists: Lists) -> bool:
+    parts = word.folded.split("-")
+    return len(parts) > 1 and all(lists.is_listed(part) for part in parts) and not all(
+        part in lists.eponyms for part in parts
+    )
+
+
+def _listed_run(scene: _Scene, at: int) -> list[int]:
+    """A listed name with the listed or unknown names beside it."""
+    lists, words = scene.lists, scene.words
+    run = [at]
+    while run[-1] + 1 < len(words) and len(run) < _LONGEST:
+        gap, after = _gap(scene, run[-1]), words[run[-1] + 1]
+        joined = re.fullmatch(r"[ \t]*\n?[ \t]*|\.[ \t]", gap) is not None and gap != ""
+        joined = joined and ("." not in gap or words[run[-1]].is_initial)
+        comma = re.fullmatch(r",[ \t]*\n?[ \t]*", gap) is not None and len(run) == 1
+        if not after.is_capital or not (joined or (comma and words[at].folded in lists.family)):
+            break
+        alike = after.is_upper == words[at].is_upper or after.is_initial
+        is_name = lists.is_listed(after.folded) and after.folded not in lists.common
+        if comma and not (after.folded in lists.given and after.folded not in lists.ordinary):
+            break
+        if after.is_initial and not (scene.text[after.end : after.end + 1] == "." and run[-1] + 2 < len(words)):
+            break
+        unknown = words[at].folded in lists.given and words[at].folded not in lists.ordinary and not after.first and (
+            not lists.is_word(after.folded) and not scene.shouted and "\n" not in gap and len(after.folded) > 2
+        )
+        if not alike or not (is_name or after.is_initial or unknown):
+            break
+        if is_name and lists.is_word(words[at].folded) and lists.is_word(after.folded):
+            break
+        run.append(run[-1] + 1)
+    while words[run[-1]].is_initial:
+        run.pop()
+    return run
+
+
+def _initials(scene: _Scene, at: int) -> None:
+    """"J. Thibodeaux", "J.R. Day": initials with full stops and a name."""
+    lists, words, run = scene.lists, scene.words, [at]
+    while run[-1] + 1 < len(words) and words[run[-1]].is_initial:
+        if not re.fullmatch(r"\.[ \t]?\n?", _gap(scene, run[-1])):
+            return
+        run.append(run[-1] + 1)
+    last = words[run[-1]]
+    if last.is_initial or not last.is_capital or last.is_upper and not lists.is_listed(last.folded):
+        return
+    if lists.is_word(last.folded) or last.folded in lists.eponyms and len(run) < 2 or last.folded in _SPECIES:
+        return
+    # a sentence may end in a letter: "hepatitis C. Otherwise"
+    if len(run) < 3 and not lists.is_listed(last.folded) and _gap(scene, at).strip() == "." and scene.words[at].first is False and last.first:
+        before = words[at - 1] if at else None
+        if before is not None and not before.is_capital and before.folded in ("hepatitis", "vitamin", "grade", "type", "class", "stage", "lobe", "view"):
+            return
+    if not _is_eponym(scene, run[-1:]):
+        scene.found.update(run)
+
+
+_SPECIES: Final = frozenset(
+    "coli aureus avium pylori pneumoniae albicans difficile jirovecii jiroveci faecalis faecium kansasii abscessus"
+    " fumigatus tuberculosis burgdorferi cepacia influenzae pyogenes epidermidis pestis anthracis psittaci".split()
+)
+
+
+def _by_header(scene: _Scene, known: Iterable[Known]) -> None:
+    names = _header_words(known)
+    if not names:
+        return
+    words, lists = scene.words, scene.lists
+    hits = {at for at, word in enumerate(words) if _is_hit(word, names)}
+    for at in range(len(words) - 1):
+        if re.fullmatch(r"[-­]?[ \t]*\r?\n[ \t]*", _gap(scene, at)) and words[at].folded + words[at + 1].folded in names:
+            scene.found.update((at, at + 1))
+    for at in sorted(hits):
+        word = words[at]
+        beside = {at - 1, at + 1} & (hits | scene.found)
+        beside = {each for each in beside if re.fullmatch(r"\.?,?[ \t]*-?\n?[ \t]*", _gap(scene, min(at, each)))}
+        odd = lists.is_word(word.folded) or word.folded in lists.eponyms or len(word.folded) < 3
+        if _is_eponym(scene, [at]):
+            continue
+        if not odd or (beside and word.is_capital):
+            scene.found.add(at)
+            _with_initials(scene, at)
+        elif word.is_capital and not word.first and not scene.shouted and len(word.folded) > 2:
+            before = words[at - 1].folded if at else ""
+            if word.folded not in lists.eponyms or before not in ("of", "with", "known", "for", "non", "previous", "prior"):
+                scene.found.add(at)
+
+
+def _is_hit(word: Word, names: frozenset[str]) -> bool:
+    if word.folded in names:
+        return True
+    return "-" in word.folded and any(part in names and len(part) > 3 for part in word.folded.split("-"))
+
+
+def _with_initials(scene: _Scene, at: int) -> None:
+    """The initials beside a name of the header."""
+    words = scene.words
+    for step in (-1, 1):
+        beside = at + step
+        while 0 <= beside < len(words) and words[beside].is_initial:
+            gap = _gap(scene, min(beside, beside - step))
+            if not re.fullmatch(r"\.?,?[ \t]?", gap) or (step > 0 and scene.text[words[beside].end : words[beside].end + 1] not in (".", ",", "", "\n", " ")):
+                break
+            if step < 0 and "." not in gap and words[beside].folded == "a":
+                break
+            scene.found.add(beside)
+            beside += step
+
+
+def _header_words(known: Iterable[Known]) -> frozenset[str]:
+    """The folded words of the names of a header, with umlauts written out and not."""
+    words: set[str] = set()
+    for each in known:
+        if each.category != "NAME":
+            continue
+        for part in re.split(r"[\^=,;\s.()]+", each.value):
+            bare = part.strip("'’\"")
+            if len(bare) < 2 or bare.upper() in _TITLES:
+                continue
+            for variant in _variants(bare):
+                words.add(variant)
+                words.update(piece for piece in re.split(r"[-‐‑]", variant) if len(piece) > 2)
+    return frozenset(words)
+
+
+_TITLES: Final = frozenset({"DR", "MD", "PROF", "MR", "MRS", "MS", "JR", "SR", "II", "III", "PHD", "RT", "RN", "DO", "VON", "VAN", "DE",
+                            "DER", "DEN", "LA", "DEL", "UND", "AND", "OF"})  # fmt: skip
+
+
+def _variants(name: str) -> set[str]:
+    written, lowered = name.lower(), fold(name)
+    for umlaut, letters in _UMLAUTS:
+        written = written.replace(umlaut, letters)
+    bare = lowered
+    for _, letters in _UMLAUTS[:3]:
+        bare = bare.replace(letters, letters[0])
+    return {lowered, fold(written), bare, lowered.replace("'", "’"), lowered.replace("’", "'")}
+
+
+def _elsewhere(scene: _Scene) -> None:
+    """What is a name in one place is one in the others, if it is nothing else."""
+    lists, words = scene.lists, scene.words
+    sure = {
+        words[at].folded for at in scene.found
+        if len(words[at].folded) > 2 and not lists.is_word(words[at].folded) and words[at].folded not in lists.particles
+    }  # fmt: skip
+    for at, word in enumerate(words):
+        if at not in scene.found and word.folded in sure and word.is_capital and not _is_eponym(scene, [at]):
+            if word.folded not in lists.eponyms:
+                scene.found.add(at)
+
+
+def _joined(scene: _Scene) -> Iterator[tuple[int, int]]:
+    """Spans of the words found; those beside each other are one."""
+    start = end = -1
+    for at in sorted(scene.found):
+        word = scene.words[at]
+        stop = word.end + (1 if word.is_initial and scene.text[word.end : word.end + 1] == "." else 0)
+        if start >= 0 and re.fullmatch(r"\.?,?[ \t]*-?\r?\n?[ \t]*", scene.text[end : word.start]):
+            end = stop
+        else:
+            if start >= 0:
+                yield start, end
+            start, end = word.start, stop
+    if start >= 0:
+        yield start, end
+
+
+def _of_other_scripts(text: str, known: Iterable[Known]) -> Iterator[tuple[int, int]]:
+    """Names that are not written in Latin letters: wherever they stand, for such scripts have no blanks."""
+    for each in known:
+        if each.category != "NAME" or each.value.isascii():
+            continue
+        for part in re.split(r"[\^=,;\s.]+", each.value):
+            if len(part) > 1 and all(ord(char) > 0x2E80 for char in part):
+                yield from ((match.start(), match.end()) for match in re.finditer(re.escape(part), text))
+
+
+def _at(scene: _Scene, place: int) -> int | None:
+    """The word that begins at a place."""
+    from bisect import bisect_left
+
+    at = bisect_left(scene.words, place, key=lambda word: word.start)
+    return at if at < len(scene.words) and scene.words[at].start == place else None
+
+
+def _before(scene: _Scene, place: int) -> int | None:
+    from bisect import bisect_right
+
+    at = bisect_right(scene.words, place, key=lambda word: word.end) - 1
+    return at if at >= 0 and scene.text[scene.words[at].end : place].strip(" .,\n\t") == "" else None
