@@ -88,7 +88,7 @@ def from_json(cell: Any) -> list[Known]:
 
 def _walk(values: Mapping[str, Any], depth: int) -> Iterator[Known]:
     for name, value in values.items():
-        keyword = _keyword(str(name))
+        keyword = keyword_of(str(name))
         for each in _texts(value, depth):
             if isinstance(each, Mapping):
                 yield from _walk(each, depth + 1)
@@ -114,7 +114,12 @@ def _texts(value: Any, depth: int) -> Iterator[Any]:
         yield from str(value).split("\\")
 
 
-def _keyword(name: str) -> str:
+def keyword_of(name: str) -> str:
+    """The keyword of an attribute that is named by keyword, tag or in words; what is none stays as it is.
+
+    >>> keyword_of("(0010,0020)"), keyword_of("patient_name"), keyword_of("DOB"), keyword_of("split")
+    ('PatientID', 'PatientName', 'PatientBirthDate', 'split')
+    """
     digits = re.sub(r"[^0-9A-Fa-f]", "", name)
     if len(digits) == 8 and re.fullmatch(r"\(?[0-9A-Fa-f]{4},? ?[0-9A-Fa-f]{4}\)?", name.strip()):
         from pydicom.datadict import keyword_for_tag
