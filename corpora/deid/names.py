@@ -69,6 +69,7 @@ def find_names(text: str, known: Iterable[Known], lists: Lists) -> Iterator[tupl
     _by_titles(scene)
     _by_roles(scene)
     _by_cues(scene)
+    _by_verbs(scene)
     _by_credentials(scene)
     _by_lists(scene)
     _by_header(scene, known)
@@ -106,7 +107,7 @@ def _gap(scene: _Scene, at: int) -> str:
 def _is_part(scene: _Scene, at: int, *, strong: bool) -> bool:
     """Whether a word can be a part of a name, by itself."""
     word, lists = scene.words[at], scene.lists
-    if word.text in lists.credentials or word.folded in lists.titles or not word.folded.strip("x-"):
+    if word.text in lists.credentials or word.folded in lists.titles or (len(word.text) > 1 and not word.folded.strip("x-")):
         return False
     if word.is_initial:
         return True
@@ -129,7 +130,9 @@ def _run(scene: _Scene, at: int, *, strong: bool, comma: bool) -> list[int]:
         if word.folded in scene.lists.particles and not _stands_alone(scene, at):
             if not run and not word.is_capital and not strong:
                 break
-        elif not _is_part(scene, at, strong=strong) or (run and not _goes_on(scene, at, run)):
+        elif not (_is_part(scene, at, strong=strong) or _after_given(scene, at, run)) or (
+            run and not _goes_on(scene, at, run)
+        ):
             break
         run.append(at)
         gap = _gap(scene, at)
@@ -150,6 +153,14 @@ def _run(scene: _Scene, at: int, *, strong: bool, comma: bool) -> list[int]:
     return run
 
 
+def _after_given(scene: _Scene, at: int, run: Sequence[int]) -> bool:
+    """Whether an ordinary word follows a given name that is none: "Anna Long"."""
+    word, lists = scene.words[at], scene.lists
+    before = scene.words[run[-1]] if run else None
+    sure = before is not None and before.folded in lists.given and not lists.is_word(before.folded)
+    return sure and word.is_capital and word.folded in lists.ordinary and "\n" not in _gap(scene, at - 1)
+
+
 def _stands_alone(scene: _Scene, at: int) -> bool:
     """Whether a particle is not followed by what it is a particle of."""
     return at + 1 >= len(scene.words) or not scene.words[at + 1].is_capital and (
@@ -166,12 +177,17 @@ def _goes_on(scene: _Scene, at: int, run: Sequence[int]) -> bool:
     if word.is_initial:
         # a side, a grade, the next sentence
         return "\n" not in gap and scene.text[word.end : word.end + 1] in (".", "", "\n", ",", " ", ")")
-    if "\n" in gap and "," not in gap and not gap.startswith("-") and lists.is_word(word.folded) \
-            and not lists.is_listed(word.folded):
-        return False
+    if "\n" in gap and "," not in gap and not gap.startswith("-") and lists.is_word(word.folded):
+        # the next line, unless nothing else is on it
+        ends = re.match(r"[\n,.;:()]|\s*$", scene.text[word.end :])
+        if not (word.folded in lists.ordinary and ends) and not lists.is_listed(word.folded):
+            return False
     if lists.is_word(word.folded) and not lists.is_listed(word.folded) and word.folded not in lists.ordinary:
         return False
-    if word.folded in lists.ordinary and not lists.is_listed(word.folded) and len(run) > 1 and "," not in gap:
+    initials = all(scene.words[each].is_initial for each in run)
+    if word.folded in lists.ordinary and not lists.is_listed(word.folded) and len(run) > 1 and "," not in gap and not initials:
+        return False
+    if _is_eponym(scene, [at]):
         return False
     if scene.shouted and not before.is_initial and "," not in gap:
         return lists.is_listed(word.folded) or (len(run) == 1 and not lists.is_word(word.folded))
@@ -189,7 +205,8 @@ def _is_given(scene: _Scene, at: int, strong: bool) -> bool:
         return False
     if word.folded in lists.given or (word.is_initial and scene.text[word.end : word.end + 1] in (".", "", " ", "\n")):
         return word.is_capital
-    return strong and word.is_capital and not word.is_upper and not lists.is_word(word.folded)
+    alike = not word.is_upper or scene.words[at - 1].is_upper
+    return strong and word.is_capital and alike and (not lists.is_word(word.folded) or word.folded in lists.ordinary)
 
 
 def _is_eponym(scene: _Scene, run: Sequence[int]) -> bool:
@@ -224,17 +241,30 @@ def _by_titles(scene: _Scene) -> None:
             if not (scene.shouted and word.folded == "dr"):
                 continue
         if word.folded in ("me", "don", "pan", "fr", "sir", "ca", "oa", "pd", "mw", "major", "miss", "doctor", "nurse", "prim", "captain", "sister", "lord", "lady") and (
-            scene.lists.is_word(scene.words[at + 1].folded) and not scene.lists.is_listed(scene.words[at + 1].folded)
+            _is_plain(scene, at + 1)
         ):
             continue
         if scene.words[at + 1].folded in scene.lists.titles:
             continue
-        scene.found.update(_run(scene, at + 1, strong=True, comma=True))
+        run = _run(scene, at + 1, strong=True, comma=True)
+        scene.found.update(run)
+        _and_more(scene, run, strong=word.folded == "drs")
     # "M. Dupont", "Fam. Weber"
     for match in re.finditer(r"(?<![\w.])(?:M\.|Fam\.|Hr\.|Fr\.|Pr\.|Pt\.)\s(?=[A-ZÀ-Þ][a-zà-ž])", scene.text):
         at = _at(scene, match.end())
         if at is not None and not scene.lists.is_word(scene.words[at].folded):
             scene.found.update(_run(scene, at, strong=True, comma=True))
+
+
+def _is_plain(scene: _Scene, at: int) -> bool:
+    """Whether a word is one of the language and not even an ordinary name."""
+    folded, lists = scene.words[at].folded, scene.lists
+    if lists.is_listed(folded) or (folded in lists.ordinary and folded not in _BODY and not scene.shouted):
+        return False
+    return lists.is_word(folded)
+
+
+_BODY: Final = frozenset("hand hands head chest heart lung line lines drain large low high case post cross".split())
 
 
 def _by_roles(scene: _Scene) -> None:
@@ -262,7 +292,7 @@ def _by_roles(scene: _Scene) -> None:
         _and_more(scene, run)
 
 
-def _and_more(scene: _Scene, run: Sequence[int]) -> None:
+def _and_more(scene: _Scene, run: Sequence[int], *, strong: bool = False) -> None:
     """Further names of a list: "cc: Weber, Okafor and Day"."""
     while run:
         at = run[-1] + 1
@@ -271,9 +301,9 @@ def _and_more(scene: _Scene, run: Sequence[int]) -> None:
         if scene.words[at].folded in ("and", "und", "et", "y", "e"):
             at += 1
         at = _past_titles(scene, at)
-        if at >= len(scene.words) or scene.lists.is_word(scene.words[at].folded):
+        if at >= len(scene.words) or (scene.lists.is_word(scene.words[at].folded) and not strong):
             return
-        run = _run(scene, at, strong=False, comma=False)
+        run = _run(scene, at, strong=strong, comma=False)
         if _is_eponym(scene, run):
             return
         scene.found.update(run)
@@ -297,7 +327,11 @@ def _by_cues(scene: _Scene) -> None:
         generic = match[0] in _GENERIC
         if not word.is_capital or word.is_initial and _gap(scene, at) not in (". ", "."):
             continue
-        run = _run(scene, at, strong=not generic and match[0].endswith(("named", "name is", "name was", "known as", "surname")), comma=not generic)
+        if match[0] in ("patient", "nurse", "patientin") and word.folded in scene.lists.ordinary and not _is_plain(scene, at):
+            if not _is_eponym(scene, [at]) and not word.first:
+                scene.found.add(at)
+            continue
+        run = _run(scene, at, strong=not generic and match[0].endswith(("named", "name is", "name was", "known as", "surname", "referring", "up with")), comma=not generic)
         if not run or _is_eponym(scene, run):
             continue
         heads = [scene.words[each] for each in run if not scene.words[each].is_initial]
@@ -317,6 +351,28 @@ def _by_cues(scene: _Scene) -> None:
             continue
         scene.found.update(run)
         _and_more(scene, run)
+
+
+_TOLD: Final = re.compile(
+    r"[ \t]+(?:(?:was|were|is|has\sbeen|have\sbeen|wurde|a\sété|fue)\s(?:also\s|immediately\s|subsequently\s|then\s)?"
+    r"(?:informed|notified|contacted|made\saware|aware|paged|called|consulted|telephoned|updated|reached|informiert|"
+    r"verständigt|informé|informée|informado|informada)|acknowledged|verbalized|confirmed\sreceipt|read\sback)\b"
+)
+
+
+def _by_verbs(scene: _Scene) -> None:
+    """"Kowalska was informed"."""
+    for match in _TOLD.finditer(scene.text):
+        at = _before(scene, match.start())
+        if at is None or not scene.words[at].is_capital or scene.words[at].end != match.start():
+            continue
+        run = [at]
+        while run[0] > 0 and len(run) < 3 and re.fullmatch(r"\.?[ \t]+|,[ \t]+", _gap(scene, run[0] - 1)) and _is_part(
+            scene, run[0] - 1, strong=False
+        ):
+            run.insert(0, run[0] - 1)
+        if _is_part(scene, at, strong=True) and not (scene.words[at].is_upper and not scene.lists.is_listed(scene.words[at].folded)):
+            scene.found.update(run)
 
 
 def _by_credentials(scene: _Scene) -> None:
@@ -407,7 +463,8 @@ def _initials(scene: _Scene, at: int) -> None:
     last = words[run[-1]]
     if last.is_initial or not last.is_capital or last.is_upper and not lists.is_listed(last.folded):
         return
-    if lists.is_word(last.folded) or last.folded in lists.eponyms and len(run) < 2 or last.folded in _SPECIES:
+    several = len(run) > 2 and last.folded in lists.ordinary
+    if (lists.is_word(last.folded) and not several) or last.folded in _SPECIES:
         return
     # a sentence may end in a letter: "hepatitis C. Otherwise"
     if len(run) < 3 and not lists.is_listed(last.folded) and _gap(scene, at).strip() == "." and scene.words[at].first is False and last.first:
@@ -443,10 +500,19 @@ def _by_header(scene: _Scene, known: Iterable[Known]) -> None:
         if not odd or (beside and word.is_capital):
             scene.found.add(at)
             _with_initials(scene, at)
+        elif word.is_capital and word.first and at + 1 < len(words) and words[at + 1].folded in _DOES:
+            scene.found.add(at)
         elif word.is_capital and not word.first and not scene.shouted and len(word.folded) > 2:
             before = words[at - 1].folded if at else ""
             if word.folded not in lists.eponyms or before not in ("of", "with", "known", "for", "non", "previous", "prior"):
                 scene.found.add(at)
+
+
+#: What a person does; a thing that is called the same seldom does.
+_DOES: Final = frozenset(
+    "was is has had presents presented reports reported denies complains complained came underwent returned states"
+    " stated tolerated walked fell lives says said called asked".split()
+)
 
 
 def _is_hit(word: Word, names: frozenset[str]) -> bool:

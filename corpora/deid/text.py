@@ -64,24 +64,31 @@ def _places(text: str, lists: Lists) -> Iterator[Span]:
             own = [word for word in re.findall(r"[^\W\d_]+", match["own"]) if word[0].isupper()]
             start = match.start()
             # "Patient transferred from Northgate ...": common words at the beginning are no part of the name
+            real = [word for word in own if not _is_filler(word, lists) and fold(word) not in _GENERIC]
             while own and _is_filler(own[0], lists):
                 start = text.index(own[0], start) + len(own[0])
                 own = own[1:]
             while start < match.end() and text[start] in " \t\n.,-":
                 start += 1
             start = _past_links(text, start)
-            if own:
+            if real:
                 yield Span(start, match.end(), "ORG")
 
 
 def _is_filler(word: str, lists: Lists) -> bool:
     folded = fold(word)
-    return (folded in lists.common or folded in lists.vocabulary) and folded not in lists.ordinary or folded in _GENERIC
+    return (folded in lists.common or folded in lists.vocabulary) and folded not in lists.ordinary and (
+        folded not in _GENERIC or folded in _LEADS
+    )
 
 
 _GENERIC: Final = frozenset("outside local community general university regional county city state national memorial children childrens"
-                            " our this that other referring rural teaching veterans district tertiary military day home central mercy"
+                            " our this that other referring rural teaching veterans district tertiary military day home central"
                             " interventional thoracic diagnostic emergency pediatric chest mental public occupational women womens cancer".split())  # fmt: skip
+
+
+#: Of these, the ones that begin no name.
+_LEADS: Final = frozenset("outside local our this that other referring".split())
 
 
 def _past_links(text: str, start: int) -> int:
