@@ -17,6 +17,7 @@ from corpora.commands.cache import cache_cli
 from corpora.deid.command import deidentify_cli, key_cli
 from corpora.importing.command import import_cli
 from corpora.phantom.command import phantom_cli
+from corpora.scan.command import scan_cli
 from corpora.specs.cli import check_cli
 from corpora.splits.command import split_cli
 
@@ -34,4 +35,5 @@ app.command("card")(card_cli)
 app.command("boxes")(boxes_cli)
 app.command("key")(key_cli)
 app.command("deidentify")(deidentify_cli)
+app.command("scan")(scan_cli)
 app.command("cache")(cache_cli)

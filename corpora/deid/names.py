@@ -72,6 +72,7 @@ def find_names(text: str, known: Iterable[Known], lists: Lists) -> Iterator[tupl
     _by_verbs(scene)
     _by_credentials(scene)
     _by_lists(scene)
+    _by_commas(scene)
     _by_header(scene, known)
     _elsewhere(scene)
     yield from _joined(scene)
@@ -91,6 +92,9 @@ def _split(text: str) -> list[Word]:
 
 def _is_tied(text: str, start: int) -> bool:
     """Whether a word is the end of something else: the B of 48213-B."""
+    if text[start : start + 2].rstrip() in ("T", "T.", "T,") and re.search(r"\d[ ]?$", text[max(0, start - 2) : start]):
+        # tesla
+        return True
     return start > 0 and (text[start - 1].isdigit() or (text[start - 1] in "-/_+" and text[start - 2 : start - 1].isalnum()))
 
 
@@ -157,8 +161,11 @@ def _after_given(scene: _Scene, at: int, run: Sequence[int]) -> bool:
     """Whether an ordinary word follows a given name that is none: "Anna Long"."""
     word, lists = scene.words[at], scene.lists
     before = scene.words[run[-1]] if run else None
-    sure = before is not None and before.folded in lists.given and not lists.is_word(before.folded)
-    return sure and word.is_capital and word.folded in lists.ordinary and "\n" not in _gap(scene, at - 1)
+    if before is None or not word.is_capital or word.is_upper or word.folded not in lists.ordinary or word.folded in _BODY:
+        return False
+    return before.is_initial or (not lists.is_word(before.folded) and "\n" not in _gap(scene, at - 1)) or (
+        before.folded in lists.given and not lists.is_word(before.folded) and word.folded not in _SIZES
+    )
 
 
 def _stands_alone(scene: _Scene, at: int) -> bool:
@@ -180,11 +187,12 @@ def _goes_on(scene: _Scene, at: int, run: Sequence[int]) -> bool:
     if "\n" in gap and "," not in gap and not gap.startswith("-") and lists.is_word(word.folded):
         # the next line, unless nothing else is on it
         ends = re.match(r"[\n,.;:()]|\s*$", scene.text[word.end :])
-        if not (word.folded in lists.ordinary and ends) and not lists.is_listed(word.folded):
+        follows = before.folded in lists.given and word.folded in lists.ordinary - _BODY - _SIZES
+        if not (word.folded in lists.ordinary and ends) and not lists.is_listed(word.folded) and not follows:
             return False
     if lists.is_word(word.folded) and not lists.is_listed(word.folded) and word.folded not in lists.ordinary:
         return False
-    initials = all(scene.words[each].is_initial for each in run)
+    initials = scene.words[run[-1]].is_initial
     if word.folded in lists.ordinary and not lists.is_listed(word.folded) and len(run) > 1 and "," not in gap and not initials:
         return False
     if _is_eponym(scene, [at]):
@@ -264,6 +272,7 @@ def _is_plain(scene: _Scene, at: int) -> bool:
     return lists.is_word(folded)
 
 
+_SIZES: Final = frozenset("small large long short little low high good best strong mild old new".split())
 _BODY: Final = frozenset("hand hands head chest heart lung line lines drain large low high case post cross".split())
 
 
@@ -348,7 +357,9 @@ def _by_cues(scene: _Scene) -> None:
                 if match[0] in ("with", "and", "per") and len(run) < 2:
                     continue
         elif any(each.is_upper and not lists.is_listed(each.folded) for each in heads):
-            continue
+            # acronyms of departments stand alone
+            if len(heads) < 2 or any(len(each.text) < 4 for each in heads) or "," not in _gap(scene, run[0]):
+                continue
         scene.found.update(run)
         _and_more(scene, run)
 
@@ -385,6 +396,8 @@ def _by_credentials(scene: _Scene) -> None:
             last = run[0] if run else None
             if last is not None and not re.fullmatch(r"\.?[ \t]*\n?[ \t]*|,[ \t]*", _gap(scene, at)):
                 break
+            if word.is_upper and len(word.text) < 5 and not scene.shouted and not scene.lists.is_listed(word.folded):
+                break
             if word.folded in scene.lists.particles and run:
                 pass
             elif not _is_part(scene, at, strong=True) or (word.folded in scene.lists.common):
@@ -414,6 +427,26 @@ def _by_lists(scene: _Scene) -> None:
         if len(run) > 1 or (plain and not scene.shouted and not word.is_upper) or (plain and len(word.folded) > 5):
             if not _is_eponym(scene, run[:1]) and not _is_eponym(scene, run):
                 scene.found.update(run)
+
+
+def _by_commas(scene: _Scene) -> None:
+    """"Marsh, Ambrose": a name that is listed, and what stands before or after a comma."""
+    words, lists = scene.words, scene.lists
+    for at in range(len(words) - 1):
+        first, second = words[at], words[at + 1]
+        if not (first.is_capital and second.is_capital) or not re.fullmatch(r",[ \t]*\n?[ \t]*", _gap(scene, at)):
+            continue
+        if first.is_initial or second.is_initial or first.is_upper and len(first.text) < 4 or _is_eponym(scene, [at]):
+            continue
+        if second.folded in lists.common or second.text in lists.credentials or first.folded in lists.common - lists.ordinary:
+            continue
+        family = lists.is_listed(first.folded) or _all_listed(first, lists)
+        by_family = family and not lists.is_word(first.folded) and first.folded not in lists.eponyms
+        by_family = by_family and not lists.is_word(second.folded) and second.is_upper == first.is_upper and len(second.text) > 2
+        by_given = second.folded in lists.given and not lists.is_word(second.folded) and not lists.is_listed(first.folded + "s")
+        by_given = by_given and (not lists.is_word(first.folded) or first.folded in lists.ordinary)
+        if by_family or by_given:
+            scene.found.update((at, at + 1))
 
 
 def _all_listed(word: Word, lists: Lists) -> bool:
