@@ -222,16 +222,26 @@ def _is_eponym(scene: _Scene, run: Sequence[int]) -> bool:
     words, lists = scene.words, scene.lists
     if not run:
         return True
-    if not all(words[at].folded in lists.eponyms or words[at].folded.split("-")[0] in lists.eponyms for at in run):
+    if not all(_is_medical(words[at].folded, lists) for at in run):
         return False
     after = run[-1] + 1
     if after < len(words) and re.fullmatch(r"['’]?s?[ \t\n/-]+", scene.text[words[run[-1]].end : words[after].start]):
-        if words[after].folded in lists.heads or words[after].folded in lists.eponyms:
+        broken = "\n" in scene.text[words[run[-1]].end : words[after].start]
+        if (words[after].folded in lists.heads and not (broken and len(words[after].text) < 3)) or (
+            words[after].folded in lists.eponyms and not broken
+        ):
             return True
         if any(part in lists.heads for part in words[after].folded.split("-")):
             return True
     before = scene.text[max(0, words[run[0]].start - 5) : words[run[0]].start].lower()
     return before.endswith(("non-", "non ", "anti-", "post-"))
+
+
+def _is_medical(word: str, lists: Lists) -> bool:
+    first, *rest = word.split("-")
+    if word in lists.eponyms:
+        return True
+    return first in lists.eponyms and bool(rest) and all(part in lists.eponyms or part in lists.heads for part in rest)
 
 
 # Rules

@@ -89,7 +89,7 @@ def _element(place: str, element: Any, codes: frozenset[str], terms: Terms, own:
     if tag in (0x00020016, 0x00020100, 0x00020102, 0xFFFCFFFC, 0x04000561, 0x00880200, 0xFFFAFFFA):
         yield place, "not removed", keyword or "an attribute that must not be there"
     for value in values:
-        if value in _DUMMIES or keyword in TECHNICAL or (keyword.endswith("Data") and isinstance(element.value, bytes)):
+        if value in _DUMMIES or keyword in TECHNICAL or keyword.endswith(("TableData", "LUTData")):
             continue
         yield from ((place, kind, what) for kind, what in _value(place, keyword, str(element.VR), value, codes, terms, own))
 

@@ -92,7 +92,7 @@ def add_film(terms: Terms, path: Path) -> None:
     }  # fmt: skip
     for place, element in every:
         keyword = getattr(element, "keyword", "") or ""
-        if keyword in TECHNICAL or isinstance(getattr(element, "value", None), bytes) and keyword.endswith("Data"):
+        if keyword in TECHNICAL or (keyword.endswith("TableData") or keyword == "LUTData"):
             continue
         for text in texts_of(element):
             _add(terms, own, place, keyword, str(element.VR), text)
