@@ -102,7 +102,8 @@ def _stored(dataset: FileDataset) -> NDArray[Any]:
         raise
     except Exception as error:  # decoders raise what they like
         raise DataError(
-            "deid.pixels", f"the pixels cannot be decoded, so text in them cannot be looked for ({type(error).__name__})"
+            "deid.pixels",
+            f"the pixels cannot be decoded, so text in them cannot be looked for ({type(error).__name__})",
         ) from error
 
 
@@ -216,7 +217,12 @@ def merged(lines: Iterable[Line]) -> list[Line]:
     result: list[Line] = []
     for line in sorted(lines, key=lambda line: (line.top, line.left)):
         for at, other in enumerate(result):
-            if line.left < other.right + 2 and other.left < line.right + 2 and line.top < other.bottom and other.top < line.bottom:
+            if (
+                line.left < other.right + 2
+                and other.left < line.right + 2
+                and line.top < other.bottom
+                and other.top < line.bottom
+            ):
                 result[at] = Line(
                     min(line.left, other.left), min(line.top, other.top), max(line.right, other.right),
                     max(line.bottom, other.bottom), max(line.characters, other.characters),
@@ -239,7 +245,15 @@ def _judged(grey: Greys, lines: Sequence[Line], program: str | None) -> list[Lin
         is_marker = bool(plain) and all(word in MARKERS or (len(word) == 1 and word in "RL") for word in plain)
         verdict = "marker" if is_marker else "read" if plain else "unread"
         judged.append(
-            Line(line.left, line.top, line.right, line.bottom, line.characters, verdict, " ".join(plain) if is_marker else "")
+            Line(
+                line.left,
+                line.top,
+                line.right,
+                line.bottom,
+                line.characters,
+                verdict,
+                " ".join(plain) if is_marker else "",
+            )
         )
     return judged
 
@@ -313,7 +327,9 @@ def _black_out(dataset: FileDataset, values: NDArray[Any], frames: NDArray[Any],
     dataset["PixelData"].VR = "OW" if values.dtype.itemsize > 1 else "OB"
 
 
-def _thumb(frame: NDArray[Any], dataset: FileDataset, lines: Sequence[Line], context: Context, folder: Path | None) -> str:
+def _thumb(
+    frame: NDArray[Any], dataset: FileDataset, lines: Sequence[Line], context: Context, folder: Path | None
+) -> str:
     """A small picture for the contact sheet: boxes around markers, what is no marker covered."""
     if folder is None or not lines:
         return ""
@@ -324,7 +340,9 @@ def _thumb(frame: NDArray[Any], dataset: FileDataset, lines: Sequence[Line], con
         grey = 255 - grey
     picture = Image.fromarray(grey)
     factor = _TILE / max(picture.size)
-    picture = picture.convert("RGB").resize((max(1, round(picture.width * factor)), max(1, round(picture.height * factor))))
+    picture = picture.convert("RGB").resize(
+        (max(1, round(picture.width * factor)), max(1, round(picture.height * factor)))
+    )
     draw = ImageDraw.Draw(picture)
     for line in lines:
         box = [line.left * factor - 1, line.top * factor - 1, line.right * factor + 1, line.bottom * factor + 1]

@@ -45,13 +45,16 @@ def deidentify(
 
 def deidentify_cli(
     source: Annotated[str, typer.Argument(metavar="SRC", help="DICOM file or folder, corpus, or table of reports.")],
-    out: Annotated[Path, typer.Option("-o", "--out", metavar="OUT", help="Folder, or a table or DICOM file, to write.")],
+    out: Annotated[
+        Path, typer.Option("-o", "--out", metavar="OUT", help="Folder, or a table or DICOM file, to write.")
+    ],
     key_file: Annotated[Path, typer.Option(metavar="FILE", help="Key of the site; `radloop corpus key` makes one.")],
     preset: Annotated[
         str, typer.Option(metavar="NAME|FILE", help="Choice of options: basic, pedicxr, research-40k, or a YAML file.")
     ] = "basic",
     option: Annotated[
-        list[str] | None, typer.Option(metavar="NAME", help="Option of PS3.15 Annex E, such as modify-dates; repeatable.")
+        list[str] | None,
+        typer.Option(metavar="NAME", help="Option of PS3.15 Annex E, such as modify-dates; repeatable."),
     ] = None,
     table: Annotated[
         str | None, typer.Option(metavar="FILE", help="Another edition of the table of Annex E, as CSV.")
@@ -63,7 +66,8 @@ def deidentify_cli(
         bool, typer.Option("--pixels", help="List text in the pixels, also where it is not blacked out.")
     ] = False,
     audit_fraction: Annotated[
-        float, typer.Option(min=0.0, max=1.0, metavar="F", help="Share of films and reports listed for a person's check.")
+        float,
+        typer.Option(min=0.0, max=1.0, metavar="F", help="Share of films and reports listed for a person's check."),
     ] = 0.0,
     workers: Annotated[int | None, typer.Option(min=1, metavar="N", help="Processes; all cores if not given.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on where an interrupted run stopped.")] = False,
@@ -119,7 +123,9 @@ def lines_of(summary: DeidSummary) -> list[str]:
     lines = [f"wrote {summary.out}: {films:,} films and {reports:,} reports in {summary.seconds:.1f} s"]
     spans = {name[6:].upper(): number for name, number in counts.items() if name.startswith("spans_")}
     if spans:
-        lines.append("removed from reports: " + ", ".join(f"{number:,} {name}" for name, number in sorted(spans.items())))
+        lines.append(
+            "removed from reports: " + ", ".join(f"{number:,} {name}" for name, number in sorted(spans.items()))
+        )
     if counts.get("films_with_text_in_pixels"):
         lines.append(f"{counts['films_with_text_in_pixels']:,} films have text in their pixels: see pixels.csv")
     if counts.get("other_files"):

@@ -90,12 +90,8 @@ def _cleaned(
     _mark(dataset, profile, cleaned_pixels)
     context.tally.actions["pixels_hidden" if finding is not None and finding.blacked else "pixels_retained"] += 1
     _new_meta(dataset)
-    ids = tuple(
-        text(dataset, keyword) or "" for keyword in ("PatientID", "StudyInstanceUID", "SOPInstanceUID")
-    )
-    return Cleaned(
-        dataset, context, (ids[0], ids[1], ids[2]), facts, describe(dataset, where), finding, context.tally
-    )
+    ids = tuple(text(dataset, keyword) or "" for keyword in ("PatientID", "StudyInstanceUID", "SOPInstanceUID"))
+    return Cleaned(dataset, context, (ids[0], ids[1], ids[2]), facts, describe(dataset, where), finding, context.tally)
 
 
 def _check(dataset: FileDataset, where: str) -> None:

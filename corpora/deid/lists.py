@@ -67,7 +67,9 @@ class PatternsFile(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    macros: dict[str, str] = Field(default_factory=dict, description="Alternatives by name; white space does not count.")
+    macros: dict[str, str] = Field(
+        default_factory=dict, description="Alternatives by name; white space does not count."
+    )
     patterns: list[PatternEntry] = Field(description="Patterns, in any order.")
 
 

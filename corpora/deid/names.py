@@ -1,10 +1,10 @@
 """Names of people in the text of a report: by the header, by what stands beside them, by lists.
 
-    Dr. Anna Kowalska            a title                     and not "Hodgkin lymphoma", "Bell's palsy", "may represent"
-    Referring physician: Rose, J a role with a colon
-    discussed with Okafor        a cue, and no common word
-    J. R. Thibodeaux, MD         initials; letters after a name
-    Kowalska was informed        lists, and whatever was a name elsewhere in the report
+Dr. Anna Kowalska            a title                     and not "Hodgkin lymphoma", "Bell's palsy", "may represent"
+Referring physician: Rose, J a role with a colon
+discussed with Okafor        a cue, and no common word
+J. R. Thibodeaux, MD         initials; letters after a name
+Kowalska was informed        lists, and whatever was a name elsewhere in the report
 """
 
 from __future__ import annotations
@@ -22,7 +22,9 @@ _GAP: Final = re.compile(r"[ \t]+|[ \t]*-?\r?\n[ \t]*|\.[ \t]?|\.?,?[ \t]*\r?\n?
 _UMLAUTS: Final = (("ä", "ae"), ("ö", "oe"), ("ü", "ue"), ("ß", "ss"), ("ø", "oe"), ("å", "aa"), ("æ", "ae"))
 _GENERIC: Final = frozenset({"with", "by", "per", "for", "from", "of", "to", "and", "called", "with the"})
 _INITIALS: Final = re.compile(r"dict|trans|sign|typ|init|gez|read|repor|verif|dikt|appro|tech|prepar|edit|rt\b")
-_FOOTER: Final = re.compile(r"(?m)^[ \t]*(?P<phi>(?!PA|AP|LL|RL)[A-Z]{2,3}[/:](?!(?i:lat|ap|pa)\b)[A-Za-z]{2,3})[ \t]*$")
+_FOOTER: Final = re.compile(
+    r"(?m)^[ \t]*(?P<phi>(?!PA|AP|LL|RL)[A-Z]{2,3}[/:](?!(?i:lat|ap|pa)\b)[A-Za-z]{2,3})[ \t]*$"
+)
 _LONGEST: Final = 5
 _VOWELS: Final = frozenset("aeiouy")
 
@@ -86,7 +88,16 @@ def _split(text: str) -> list[Word]:
         spelled, start = match[0], match.start()
         bare = re.sub(r"['’`´][sS]$", "", spelled)
         before = text[:start].rstrip(" \t\"'“‘(*-#>")[-1:]
-        words.append(Word(start, start + len(bare), bare, fold(bare), before in ("", ".", "!", "?", ":", ";", "\n", "\r"), _is_tied(text, start)))
+        words.append(
+            Word(
+                start,
+                start + len(bare),
+                bare,
+                fold(bare),
+                before in ("", ".", "!", "?", ":", ";", "\n", "\r"),
+                _is_tied(text, start),
+            )
+        )
     return words
 
 
@@ -95,7 +106,9 @@ def _is_tied(text: str, start: int) -> bool:
     if text[start : start + 2].rstrip() in ("T", "T.", "T,") and re.search(r"\d[ ]?$", text[max(0, start - 2) : start]):
         # tesla
         return True
-    return start > 0 and (text[start - 1].isdigit() or (text[start - 1] in "-/_+" and text[start - 2 : start - 1].isalnum()))
+    return start > 0 and (
+        text[start - 1].isdigit() or (text[start - 1] in "-/_+" and text[start - 2 : start - 1].isalnum())
+    )
 
 
 # Runs of words that make a name
@@ -111,7 +124,11 @@ def _gap(scene: _Scene, at: int) -> str:
 def _is_part(scene: _Scene, at: int, *, strong: bool) -> bool:
     """Whether a word can be a part of a name, by itself."""
     word, lists = scene.words[at], scene.lists
-    if word.text in lists.credentials or word.folded in lists.titles or (len(word.text) > 1 and not word.folded.strip("x-")):
+    if (
+        word.text in lists.credentials
+        or word.folded in lists.titles
+        or (len(word.text) > 1 and not word.folded.strip("x-"))
+    ):
         return False
     if word.is_initial:
         return True
@@ -121,7 +138,9 @@ def _is_part(scene: _Scene, at: int, *, strong: bool) -> bool:
         return True
     if word.folded in lists.common:
         return False
-    if any(part in lists.common for part in word.folded.split("-") if len(part) > 3) and not lists.is_listed(word.folded):
+    if any(part in lists.common for part in word.folded.split("-") if len(part) > 3) and not lists.is_listed(
+        word.folded
+    ):
         return False
     return strong or not lists.is_word(word.folded) or lists.is_listed(word.folded)
 
@@ -161,18 +180,29 @@ def _after_given(scene: _Scene, at: int, run: Sequence[int]) -> bool:
     """Whether an ordinary word follows a given name that is none: "Anna Long"."""
     word, lists = scene.words[at], scene.lists
     before = scene.words[run[-1]] if run else None
-    if before is None or not word.is_capital or word.is_upper or word.folded not in lists.ordinary or word.folded in _BODY:
+    if (
+        before is None
+        or not word.is_capital
+        or word.is_upper
+        or word.folded not in lists.ordinary
+        or word.folded in _BODY
+    ):
         return False
-    return before.is_initial or (not lists.is_word(before.folded) and "\n" not in _gap(scene, at - 1)) or (
-        before.folded in lists.given and not lists.is_word(before.folded) and word.folded not in _SIZES
+    return (
+        before.is_initial
+        or (not lists.is_word(before.folded) and "\n" not in _gap(scene, at - 1))
+        or (before.folded in lists.given and not lists.is_word(before.folded) and word.folded not in _SIZES)
     )
 
 
 def _stands_alone(scene: _Scene, at: int) -> bool:
     """Whether a particle is not followed by what it is a particle of."""
-    return at + 1 >= len(scene.words) or not scene.words[at + 1].is_capital and (
-        scene.words[at + 1].folded not in scene.lists.particles
-    ) or not re.fullmatch(r"[ \t\n'’.]+", _gap(scene, at))
+    return (
+        at + 1 >= len(scene.words)
+        or not scene.words[at + 1].is_capital
+        and (scene.words[at + 1].folded not in scene.lists.particles)
+        or not re.fullmatch(r"[ \t\n'’.]+", _gap(scene, at))
+    )
 
 
 def _goes_on(scene: _Scene, at: int, run: Sequence[int]) -> bool:
@@ -193,7 +223,13 @@ def _goes_on(scene: _Scene, at: int, run: Sequence[int]) -> bool:
     if lists.is_word(word.folded) and not lists.is_listed(word.folded) and word.folded not in lists.ordinary:
         return False
     initials = scene.words[run[-1]].is_initial
-    if word.folded in lists.ordinary and not lists.is_listed(word.folded) and len(run) > 1 and "," not in gap and not initials:
+    if (
+        word.folded in lists.ordinary
+        and not lists.is_listed(word.folded)
+        and len(run) > 1
+        and "," not in gap
+        and not initials
+    ):
         return False
     if _is_eponym(scene, [at]):
         return False
@@ -255,12 +291,33 @@ def _by_titles(scene: _Scene) -> None:
         if not re.fullmatch(r"\.?[ \t]*\r?\n?[ \t]*|\.-[A-Z]?", gap) or not gap:
             continue
         # MR, MS and DR in capitals are imaging, a disease and radiography, unless there is a full stop
-        if word.is_upper and "." not in gap and word.folded in ("mr", "ms", "dr", "pa", "pd", "me", "sir", "sr", "don", "fr", "oa", "ca"):
+        if (
+            word.is_upper
+            and "." not in gap
+            and word.folded in ("mr", "ms", "dr", "pa", "pd", "me", "sir", "sr", "don", "fr", "oa", "ca")
+        ):
             if not (scene.shouted and word.folded == "dr"):
                 continue
-        if word.folded in ("me", "don", "pan", "fr", "sir", "ca", "oa", "pd", "mw", "major", "miss", "doctor", "nurse", "prim", "captain", "sister", "lord", "lady") and (
-            _is_plain(scene, at + 1)
-        ):
+        if word.folded in (
+            "me",
+            "don",
+            "pan",
+            "fr",
+            "sir",
+            "ca",
+            "oa",
+            "pd",
+            "mw",
+            "major",
+            "miss",
+            "doctor",
+            "nurse",
+            "prim",
+            "captain",
+            "sister",
+            "lord",
+            "lady",
+        ) and (_is_plain(scene, at + 1)):
             continue
         if scene.words[at + 1].folded in scene.lists.titles:
             continue
@@ -288,7 +345,9 @@ _BODY: Final = frozenset("hand hands head chest heart lung line lines drain larg
 
 def _by_roles(scene: _Scene) -> None:
     for match in scene.lists.roles.finditer(scene.folded):
-        after = re.compile(r"(?:\(s\)|/[A-Za-z]+)?\s?(?:name\b\s?)?[:=]\s*|\s+", re.IGNORECASE).match(scene.text, match.end())
+        after = re.compile(r"(?:\(s\)|/[A-Za-z]+)?\s?(?:name\b\s?)?[:=]\s*|\s+", re.IGNORECASE).match(
+            scene.text, match.end()
+        )
         if after is None:
             continue
         has_colon = ":" in after[0] or "=" in after[0]
@@ -336,7 +395,9 @@ def _past_titles(scene: _Scene, at: int) -> int:
 
 def _by_cues(scene: _Scene) -> None:
     for match in scene.lists.cues.finditer(scene.folded):
-        after = re.compile(r"[,:(]?\s+(?:(?:the|a|an|our|his|her|der|die|den)\s+)?(?:called\s|named\s)?[(\"“]?").match(scene.text, match.end())
+        after = re.compile(r"[,:(]?\s+(?:(?:the|a|an|our|his|her|der|die|den)\s+)?(?:called\s|named\s)?[(\"“]?").match(
+            scene.text, match.end()
+        )
         if after is None:
             continue
         at = _at(scene, after.end())
@@ -346,11 +407,21 @@ def _by_cues(scene: _Scene) -> None:
         generic = match[0] in _GENERIC
         if not word.is_capital or word.is_initial and _gap(scene, at) not in (". ", "."):
             continue
-        if match[0] in ("patient", "nurse", "patientin") and word.folded in scene.lists.ordinary and not _is_plain(scene, at):
+        if (
+            match[0] in ("patient", "nurse", "patientin")
+            and word.folded in scene.lists.ordinary
+            and not _is_plain(scene, at)
+        ):
             if not _is_eponym(scene, [at]) and not word.first:
                 scene.found.add(at)
             continue
-        run = _run(scene, at, strong=not generic and match[0].endswith(("named", "name is", "name was", "known as", "surname", "referring", "up with")), comma=not generic)
+        run = _run(
+            scene,
+            at,
+            strong=not generic
+            and match[0].endswith(("named", "name is", "name was", "known as", "surname", "referring", "up with")),
+            comma=not generic,
+        )
         if not run or _is_eponym(scene, run):
             continue
         heads = [scene.words[each] for each in run if not scene.words[each].is_initial]
@@ -382,17 +453,22 @@ _TOLD: Final = re.compile(
 
 
 def _by_verbs(scene: _Scene) -> None:
-    """"Kowalska was informed"."""
+    """ "Kowalska was informed"."""
     for match in _TOLD.finditer(scene.text):
         at = _before(scene, match.start())
         if at is None or not scene.words[at].is_capital or scene.words[at].end != match.start():
             continue
         run = [at]
-        while run[0] > 0 and len(run) < 3 and re.fullmatch(r"\.?[ \t]+|,[ \t]+", _gap(scene, run[0] - 1)) and _is_part(
-            scene, run[0] - 1, strong=False
+        while (
+            run[0] > 0
+            and len(run) < 3
+            and re.fullmatch(r"\.?[ \t]+|,[ \t]+", _gap(scene, run[0] - 1))
+            and _is_part(scene, run[0] - 1, strong=False)
         ):
             run.insert(0, run[0] - 1)
-        if _is_part(scene, at, strong=True) and not (scene.words[at].is_upper and not scene.lists.is_listed(scene.words[at].folded)):
+        if _is_part(scene, at, strong=True) and not (
+            scene.words[at].is_upper and not scene.lists.is_listed(scene.words[at].folded)
+        ):
             scene.found.update(run)
 
 
@@ -415,7 +491,11 @@ def _by_credentials(scene: _Scene) -> None:
             run.insert(0, at)
             at -= 1
         real = [each for each in run if not scene.words[each].is_initial]
-        if real and not (match[0].strip(" ,\n") in ("II", "III", "IV", "DO", "MB", "MD", "NP", "RN") and "," not in match[0] and len(run) < 2):
+        if real and not (
+            match[0].strip(" ,\n") in ("II", "III", "IV", "DO", "MB", "MD", "NP", "RN")
+            and "," not in match[0]
+            and len(run) < 2
+        ):
             if scene.lists.is_word(scene.words[real[-1]].folded) and len(run) < 2:
                 continue
             scene.found.update(run)
@@ -440,7 +520,7 @@ def _by_lists(scene: _Scene) -> None:
 
 
 def _by_commas(scene: _Scene) -> None:
-    """"Marsh, Ambrose": a name that is listed, and what stands before or after a comma."""
+    """ "Marsh, Ambrose": a name that is listed, and what stands before or after a comma."""
     words, lists = scene.words, scene.lists
     for at in range(len(words) - 1):
         first, second = words[at], words[at + 1]
@@ -448,12 +528,25 @@ def _by_commas(scene: _Scene) -> None:
             continue
         if first.is_initial or second.is_initial or first.is_upper and len(first.text) < 4 or _is_eponym(scene, [at]):
             continue
-        if second.folded in lists.common or second.text in lists.credentials or first.folded in lists.common - lists.ordinary:
+        if (
+            second.folded in lists.common
+            or second.text in lists.credentials
+            or first.folded in lists.common - lists.ordinary
+        ):
             continue
         family = lists.is_listed(first.folded) or _all_listed(first, lists)
         by_family = family and not lists.is_word(first.folded) and first.folded not in lists.eponyms
-        by_family = by_family and not lists.is_word(second.folded) and second.is_upper == first.is_upper and len(second.text) > 2
-        by_given = second.folded in lists.given and not lists.is_word(second.folded) and not lists.is_listed(first.folded + "s")
+        by_family = (
+            by_family
+            and not lists.is_word(second.folded)
+            and second.is_upper == first.is_upper
+            and len(second.text) > 2
+        )
+        by_given = (
+            second.folded in lists.given
+            and not lists.is_word(second.folded)
+            and not lists.is_listed(first.folded + "s")
+        )
         by_given = by_given and (not lists.is_word(first.folded) or first.folded in lists.ordinary)
         if by_family or by_given:
             scene.found.update((at, at + 1))
@@ -461,8 +554,10 @@ def _by_commas(scene: _Scene) -> None:
 
 def _all_listed(word: Word, lists: Lists) -> bool:
     parts = word.folded.split("-")
-    return len(parts) > 1 and all(lists.is_listed(part) for part in parts) and not all(
-        part in lists.eponyms for part in parts
+    return (
+        len(parts) > 1
+        and all(lists.is_listed(part) for part in parts)
+        and not all(part in lists.eponyms for part in parts)
     )
 
 
@@ -483,8 +578,11 @@ def _listed_run(scene: _Scene, at: int) -> list[int]:
             break
         if after.is_initial and not (scene.text[after.end : after.end + 1] == "." and run[-1] + 2 < len(words)):
             break
-        unknown = words[at].folded in lists.given and words[at].folded not in lists.ordinary and not after.first and (
-            not lists.is_word(after.folded) and not scene.shouted and "\n" not in gap and len(after.folded) > 2
+        unknown = (
+            words[at].folded in lists.given
+            and words[at].folded not in lists.ordinary
+            and not after.first
+            and (not lists.is_word(after.folded) and not scene.shouted and "\n" not in gap and len(after.folded) > 2)
         )
         if not alike or not (is_name or after.is_initial or unknown):
             break
@@ -497,7 +595,7 @@ def _listed_run(scene: _Scene, at: int) -> list[int]:
 
 
 def _initials(scene: _Scene, at: int) -> None:
-    """"J. Thibodeaux", "J.R. Day": initials with full stops and a name."""
+    """ "J. Thibodeaux", "J.R. Day": initials with full stops and a name."""
     lists, words, run = scene.lists, scene.words, [at]
     while run[-1] + 1 < len(words) and words[run[-1]].is_initial:
         if not re.fullmatch(r"\.[ \t]?\n?", _gap(scene, run[-1])):
@@ -510,9 +608,19 @@ def _initials(scene: _Scene, at: int) -> None:
     if (lists.is_word(last.folded) and not several) or last.folded in _SPECIES:
         return
     # a sentence may end in a letter: "hepatitis C. Otherwise"
-    if len(run) < 3 and not lists.is_listed(last.folded) and _gap(scene, at).strip() == "." and scene.words[at].first is False and last.first:
+    if (
+        len(run) < 3
+        and not lists.is_listed(last.folded)
+        and _gap(scene, at).strip() == "."
+        and scene.words[at].first is False
+        and last.first
+    ):
         before = words[at - 1] if at else None
-        if before is not None and not before.is_capital and before.folded in ("hepatitis", "vitamin", "grade", "type", "class", "stage", "lobe", "view"):
+        if (
+            before is not None
+            and not before.is_capital
+            and before.folded in ("hepatitis", "vitamin", "grade", "type", "class", "stage", "lobe", "view")
+        ):
             return
     if not _is_eponym(scene, run[-1:]):
         scene.found.update(run)
@@ -547,7 +655,15 @@ def _by_header(scene: _Scene, known: Iterable[Known]) -> None:
             scene.found.add(at)
         elif word.is_capital and not word.first and not scene.shouted and len(word.folded) > 2:
             before = words[at - 1].folded if at else ""
-            if word.folded not in lists.eponyms or before not in ("of", "with", "known", "for", "non", "previous", "prior"):
+            if word.folded not in lists.eponyms or before not in (
+                "of",
+                "with",
+                "known",
+                "for",
+                "non",
+                "previous",
+                "prior",
+            ):
                 scene.found.add(at)
 
 
@@ -571,7 +687,9 @@ def _with_initials(scene: _Scene, at: int) -> None:
         beside = at + step
         while 0 <= beside < len(words) and words[beside].is_initial:
             gap = _gap(scene, min(beside, beside - step))
-            if not re.fullmatch(r"\.?,?[ \t]?", gap) or (step > 0 and scene.text[words[beside].end : words[beside].end + 1] not in (".", ",", "", "\n", " ")):
+            if not re.fullmatch(r"\.?,?[ \t]?", gap) or (
+                step > 0 and scene.text[words[beside].end : words[beside].end + 1] not in (".", ",", "", "\n", " ")
+            ):
                 break
             if step < 0 and "." not in gap and words[beside].folded == "a":
                 break

@@ -66,7 +66,9 @@ class Beyond(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    text_kept: list[str] = Field(description="Attributes with text that are kept, once cleaned: technical terms, codes.")
+    text_kept: list[str] = Field(
+        description="Attributes with text that are kept, once cleaned: technical terms, codes."
+    )
     bytes_kept: list[str] = Field(description="Attributes with binary values that are kept.")
     classes_kept: list[str] = Field(description="Attributes whose UIDs name a class or a scheme and stay as they are.")
     removed: list[str] = Field(description="Attributes that are removed though their kind of value is kept.")

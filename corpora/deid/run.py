@@ -98,7 +98,9 @@ def is_dicom(source: Path) -> bool:
         raise DataError("data.missing", "no such file or folder", where=str(source))
     if source.is_file():
         return _has_mark(source) or source.suffix.lower() in (".dcm", ".dicom", ".ima")
-    return any(_has_mark(path) or path.suffix.lower() in (".dcm", ".dicom") for path in source.rglob("*") if path.is_file())
+    return any(
+        _has_mark(path) or path.suffix.lower() in (".dcm", ".dicom") for path in source.rglob("*") if path.is_file()
+    )
 
 
 def _has_mark(path: Path) -> bool:
@@ -151,7 +153,9 @@ class _Run:
         places = {self.key.digest("place", _place(self.source, path)).hex()[:24]: path for path in paths}
         left = [path for place, path in places.items() if place not in journal.places]
         work = partial(clean_file, plan)
-        results = self._noted(ordered(work, iter(left), len(left), self.workers, partial(_killed, plan)), journal, len(paths))
+        results = self._noted(
+            ordered(work, iter(left), len(left), self.workers, partial(_killed, plan)), journal, len(paths)
+        )
         for _ in results:
             pass
         totals = _totals()
@@ -285,7 +289,9 @@ class _Run:
         before = _json(target.manifest).get("config") or _json(settings) or None
         busy = target.is_folder and self.out.is_dir() and any(self.out.iterdir())
         if not self.resume and (busy or target.complete or (target.table.exists() and not target.is_folder)):
-            hint = "--resume goes on with the run that was interrupted" if before else "name another output, or empty it"
+            hint = (
+                "--resume goes on with the run that was interrupted" if before else "name another output, or empty it"
+            )
             raise RunError("run.not_empty", "there is something in the output already", where=str(self.out), hint=hint)
         if self.resume and before is not None:
             changed = sorted(name for name in self.config if before.get(name) != self.config[name])
@@ -296,9 +302,16 @@ class _Run:
                 )  # fmt: skip
             if target.complete:
                 manifest = _json(target.manifest)
-                return DeidSummary(self.out, "", manifest["counts"], manifest.get("actions", {}), (), 0.0, untouched=True)
+                return DeidSummary(
+                    self.out, "", manifest["counts"], manifest.get("actions", {}), (), 0.0, untouched=True
+                )
         elif self.resume and busy:
-            raise RunError("run.damaged", "there is no unfinished run in the folder", where=str(self.out), hint="name an empty folder")
+            raise RunError(
+                "run.damaged",
+                "there is no unfinished run in the folder",
+                where=str(self.out),
+                hint="name an empty folder",
+            )
         begin(target, resume=self.resume)
         with atomic_writer(settings) as file:
             json.dump(self.config, file)
@@ -326,8 +339,15 @@ class _Run:
             target.work / "manifest.json", command=_command(self.command, kind), config=self.config, inputs=[],
             counts=totals.counts, wall_seconds=time.perf_counter() - self.start, packages=_PACKAGES,
         )  # fmt: skip
-        manifest |= {"kind": kind, "actions": dict(sorted(totals.actions.items())), "by_code": dict(sorted(totals.codes.items()))}
-        manifest["deidentified"] = {"profile": "PS3.15 Basic Application Level Confidentiality Profile", "dates": self.profile.dates}
+        manifest |= {
+            "kind": kind,
+            "actions": dict(sorted(totals.actions.items())),
+            "by_code": dict(sorted(totals.codes.items())),
+        }
+        manifest["deidentified"] = {
+            "profile": "PS3.15 Basic Application Level Confidentiality Profile",
+            "dates": self.profile.dates,
+        }
         # counts of a few people tell of each of them
         few = max(totals.counts["films"], totals.counts["studies"]) < _FEW
         manifest["aggregates"] = {} if few else aggregates or {
@@ -346,7 +366,11 @@ class _Run:
 
 def _command(command: Sequence[str], kind: str) -> list[str]:
     """The command without its paths: those of a source may name somebody."""
-    return [Path(command[0]).name, *[part for part in command[1:] if part.startswith("-") or part.isalpha()]] if command else [f"deidentify {kind}"]
+    return (
+        [Path(command[0]).name, *[part for part in command[1:] if part.startswith("-") or part.isalpha()]]
+        if command
+        else [f"deidentify {kind}"]
+    )
 
 
 def _film_target(out: Path, single: Path | None) -> OutputTarget:
@@ -363,7 +387,9 @@ def _listed(source: Path) -> tuple[list[Path], int]:
     if source.is_file():
         return [source], 0
     files = sorted(path for path in source.rglob("*") if path.is_file())
-    films = [path for path in files if _has_mark(path) or path.suffix.lower() in (".dcm", ".dicom", ".ima") or _is_bare(path)]
+    films = [
+        path for path in files if _has_mark(path) or path.suffix.lower() in (".dcm", ".dicom", ".ima") or _is_bare(path)
+    ]
     return films, len(files) - len(films)
 
 
@@ -390,7 +416,12 @@ def _killed(plan: Plan, path: Path) -> Result:
 
 def _killed_study(plan: Plan, row: dict[str, Any]) -> Result:
     place = plan.key.digest("place", row["study_id"]).hex()[:24]
-    return {"place": place, "films": [], "row": None, "faults": [["worker.died", "the process that read the study died", "*"]]}
+    return {
+        "place": place,
+        "films": [],
+        "row": None,
+        "faults": [["worker.died", "the process that read the study died", "*"]],
+    }
 
 
 def _killed_row(row: Any) -> Row:

@@ -18,7 +18,9 @@ _HOUSES: Final = ("Example Hospital", "Sample Clinic", "Model Medical Centre", "
 _MONTHS: Final = ("January February March April May June July August September October November December").split()
 _ISO: Final = re.compile(r"(\d{4})([-/.]?)(\d{2})\2(\d{2})")
 _NUMERIC: Final = re.compile(r"(\d{1,2})([-/.])(\d{1,2})\2(\d{4}|\d{2})")
-_WORDS: Final = re.compile(r"(?P<d>\d{1,2})\D{1,8}?(?P<m>[A-Za-z]{3,9})\W{0,3}(?P<y>\d{4})|(?P<m2>[A-Za-z]{3,9})\W{1,3}(?P<d2>\d{1,2})\D{1,4}(?P<y2>\d{4})")
+_WORDS: Final = re.compile(
+    r"(?P<d>\d{1,2})\D{1,8}?(?P<m>[A-Za-z]{3,9})\W{0,3}(?P<y>\d{4})|(?P<m2>[A-Za-z]{3,9})\W{1,3}(?P<d2>\d{1,2})\D{1,4}(?P<y2>\d{4})"
+)
 
 
 def fillers(text: str, spans: Sequence[Span], key: Key, patient: str, days: int) -> list[str]:

@@ -301,7 +301,9 @@ class TableWriter:
         if self._csv is not None:
             self._csv.writerow([_as_text(cell) for cell in cells])
         elif self._kind == "jsonl":
-            self._file.write(json.dumps(dict(zip(self._names, cells, strict=True)), ensure_ascii=False, default=str) + "\n")
+            self._file.write(
+                json.dumps(dict(zip(self._names, cells, strict=True)), ensure_ascii=False, default=str) + "\n"
+            )
         else:
             row = dict(zip(self._names, cells, strict=True))
             self._rows.append(row | {SPANS: json.dumps(row[SPANS])})

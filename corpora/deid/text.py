@@ -52,7 +52,9 @@ def _matches(pattern: Pattern, text: str, lists: Lists) -> Iterator[Span]:
             continue
         if entry.needs_letter and (not any(map(str.isalpha, said)) or _ICD.fullmatch(said)):
             continue
-        if entry.stop_words and any(lists.is_word(word) for word in re.findall(r"[^\W\d_]{2,}", fold(said)[: -3 if entry.not_state else None])):
+        if entry.stop_words and any(
+            lists.is_word(word) for word in re.findall(r"[^\W\d_]{2,}", fold(said)[: -3 if entry.not_state else None])
+        ):
             continue
         yield Span(match.start(group), match.end(group), entry.category)
 
@@ -77,8 +79,10 @@ def _places(text: str, lists: Lists) -> Iterator[Span]:
 
 def _is_filler(word: str, lists: Lists) -> bool:
     folded = fold(word)
-    return (folded in lists.common or folded in lists.vocabulary) and folded not in lists.ordinary and (
-        folded not in _GENERIC or folded in _LEADS
+    return (
+        (folded in lists.common or folded in lists.vocabulary)
+        and folded not in lists.ordinary
+        and (folded not in _GENERIC or folded in _LEADS)
     )
 
 

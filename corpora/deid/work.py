@@ -123,7 +123,23 @@ def _left(dataset: Any, above: str = "", deepest: int = 20) -> Iterator[tuple[st
             if element.VR == "SQ" and deepest:
                 for number, item in enumerate(element.value):
                     yield from _left(item, f"{path}[{number}].", deepest - 1)
-            elif element.VR not in ("OB", "OW", "OF", "OD", "OL", "OV", "UN", "US", "SS", "UL", "SL", "FL", "FD", "AT", "SQ"):
+            elif element.VR not in (
+                "OB",
+                "OW",
+                "OF",
+                "OD",
+                "OL",
+                "OV",
+                "UN",
+                "US",
+                "SS",
+                "UL",
+                "SL",
+                "FL",
+                "FD",
+                "AT",
+                "SQ",
+            ):
                 yield path, element.keyword or "private", str(element.value)[:200]
 
 

@@ -15,14 +15,19 @@ _SHOWN = 50
 
 def scan_cli(
     folder: Annotated[Path, typer.Argument(metavar="OUT", help="De-identified films, corpus or table of reports.")],
-    source: Annotated[Path | None, typer.Option(metavar="SRC", help="What it was made of: its values are looked for.")] = None,
+    source: Annotated[
+        Path | None, typer.Option(metavar="SRC", help="What it was made of: its values are looked for.")
+    ] = None,
     key_file: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Key of the site, to compare each film with its own source.")
     ] = None,
     out: Annotated[
-        Path | None, typer.Option("-o", "--out", metavar="FILE.json", help="Write the result, for `corpus check --scan`.")
+        Path | None,
+        typer.Option("-o", "--out", metavar="FILE.json", help="Write the result, for `corpus check --scan`."),
     ] = None,
-    pixels: Annotated[bool, typer.Option("--pixels/--no-pixels", help="Read text in the pixels, with tesseract.")] = True,
+    pixels: Annotated[
+        bool, typer.Option("--pixels/--no-pixels", help="Read text in the pixels, with tesseract.")
+    ] = True,
     workers: Annotated[int | None, typer.Option(min=1, metavar="N", help="Processes; all cores if not given.")] = None,
     json_: Annotated[bool, typer.Option("--json", help="Print JSON: what was scanned and found.")] = False,
 ) -> None:
@@ -55,7 +60,9 @@ def scan_cli(
 
 def lines_of(result: ScanResult, *, asked: bool = True) -> list[str]:
     """What a person should know of a scan."""
-    lines = [f"scanned {result.files:,} films, {result.reports:,} reports and {result.others:,} other files in {result.seconds:.1f} s"]
+    lines = [
+        f"scanned {result.files:,} films, {result.reports:,} reports and {result.others:,} other files in {result.seconds:.1f} s"
+    ]
     if asked and result.files and not result.reads_pixels:
         lines.append("the pixels were not read: tesseract is not installed (Debian: apt install tesseract-ocr)")
     left = len(result.leaks)

@@ -15,7 +15,9 @@ from corpora.scan.texts import look_for_patterns, look_for_terms
 from corpora.scan.types import Leak, Terms, plain
 
 _MADE_UP: Final = re.compile(r"[A-Z][A-Z2-7]{15}")
-_DUMMIES: Final = frozenset({"", "REMOVED", "ANONYMOUS", "ANONYMIZED", "19000101", "19000101000000", "000000", "000Y", "0", "urn:removed"})
+_DUMMIES: Final = frozenset(
+    {"", "REMOVED", "ANONYMOUS", "ANONYMIZED", "19000101", "19000101000000", "000000", "000Y", "0", "urn:removed"}
+)
 _IDENTIFYING: Final = re.compile(
     r"^(?:Patient(?:Name|ID|Address|BirthName|MotherBirthName|TelephoneNumbers|BirthDate|BirthTime|Comments|ReligiousPreference|InsurancePlan\w*)"
     r"|OtherPatient\w+|\w*Physician\w*|\w*OperatorsName|Institution(?:Name|Address|alDepartmentName)|AccessionNumber|StudyID|StationName"
@@ -24,6 +26,8 @@ _IDENTIFYING: Final = re.compile(
     r"|SourceApplicationEntityTitle|SendingApplicationEntityTitle|ReceivingApplicationEntityTitle|PrivateInformation\w*)$"
 )
 _DEVICE: Final = frozenset({"StationName", "DeviceSerialNumber", "PlateID", "CassetteID", "DetectorID"})
+#: Free text, which is there when it was cleaned.
+_COMMENTS: Final = frozenset({"ImageComments", "StudyComments", "PatientComments", "AdditionalPatientHistory"})
 _TEXTS: Final = frozenset({"LO", "SH", "ST", "LT", "UT", "UC", "UR", "AE"})
 _TOKEN: Final = re.compile(rb"[A-Za-z0-9][A-Za-z0-9.^/-]{4,63}")
 _PIXELS: Final = ("7FE00008", "7FE00009", "7FE00010")
@@ -91,7 +95,9 @@ def _element(place: str, element: Any, codes: frozenset[str], terms: Terms, own:
     for value in values:
         if value in _DUMMIES or keyword in TECHNICAL or keyword.endswith(("TableData", "LUTData")):
             continue
-        yield from ((place, kind, what) for kind, what in _value(place, keyword, str(element.VR), value, codes, terms, own))
+        yield from (
+            (place, kind, what) for kind, what in _value(place, keyword, str(element.VR), value, codes, terms, own)
+        )
 
 
 def _value(
@@ -122,7 +128,7 @@ def _value(
         yield "not removed", f"{keyword}"
     if made_up:
         return
-    if not _kept(keyword, codes):
+    if not _kept(keyword, codes) or keyword in _COMMENTS:
         for what in look_for_terms(value, terms, running=False):
             yield "source value", f"{what} in {keyword or 'an attribute'}"
     if kind in _TEXTS and own.get(place) == plain(value) and _DESCRIPTORS not in codes and DESCRIPTIONS.search(keyword):
@@ -132,7 +138,9 @@ def _value(
             yield "pattern", f"{what} in {keyword or 'an attribute'}"
 
 
-def _date(place: str, keyword: str, value: str, codes: frozenset[str], own: dict[str, str]) -> Iterator[tuple[str, str]]:
+def _date(
+    place: str, keyword: str, value: str, codes: frozenset[str], own: dict[str, str]
+) -> Iterator[tuple[str, str]]:
     if _FULL_DATES in codes and keyword != "PatientBirthDate":
         return
     if _MOVED in codes and keyword != "PatientBirthDate":
@@ -143,6 +151,8 @@ def _date(place: str, keyword: str, value: str, codes: frozenset[str], own: dict
 
 
 def _kept(keyword: str, codes: frozenset[str]) -> bool:
+    if _DESCRIPTORS in codes and keyword in _COMMENTS:
+        return True
     return (keyword in _DEVICE and _DEVICES in codes) or (keyword.startswith("Institution") and _INSTITUTION in codes)
 
 
@@ -159,7 +169,12 @@ def _bytes(path: Path, terms: Terms, codes: frozenset[str]) -> Iterator[Found]:
                 if len(token) < 6 and not re.search(r"\d", token):
                     continue
                 # compressed pixels have short words by chance
-                known = token in terms.values or token in terms.words or token in dates or (token in terms.names and len(token) > 6)
+                known = (
+                    token in terms.values
+                    or token in terms.words
+                    or token in dates
+                    or (token in terms.names and len(token) > 6)
+                )
                 if known and not (_UIDS in codes and token.count(".") > 3) and len(token) > 5:
                     yield "bytes", "source value", "in the bytes of the file"
                     return

@@ -45,7 +45,13 @@ def scan_pixels(path: Path, terms: Terms, program: str) -> Iterator[str]:
             told.add("a value of the source header")
         elif sure >= _SURE and any(look_for_patterns(text)) or re.fullmatch(r"\W*\d{6,}\W*", text):
             told.add("a date or number")
-        elif sure >= 80 and len(folded) > 3 and folded.isalpha() and folded not in _MARKERS and (text.isupper() or text.istitle()):
+        elif (
+            sure >= 80
+            and len(folded) > 3
+            and folded.isalpha()
+            and folded not in _MARKERS
+            and (text.isupper() or text.istitle())
+        ):
             told.add("a word that is no marker")
     yield from sorted(told)
 

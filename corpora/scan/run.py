@@ -30,7 +30,9 @@ from corpora.scan.types import WORD, Leak, Terms, plain
 
 _PICTURES: Final = (".png", ".jpg", ".jpeg")
 _SHEET: Final = "pixels.png"
-_TEXT_COLUMNS: Final = re.compile(r"(?i)report|text|findings?|impression|indication|history|comparison|conclusion|technique|note|comment|value")
+_TEXT_COLUMNS: Final = re.compile(
+    r"(?i)report|text|findings?|impression|indication|history|comparison|conclusion|technique|note|comment|value"
+)
 _UID: Final = re.compile(r"2\.25\.\d+|1\.2\.840\.10008[\d.]*|[0-9a-f]{16,64}|[A-Z][A-Z2-7]{8,15}")
 _LARGE: Final = 1 << 27
 
@@ -155,7 +157,9 @@ def _add_headers(terms: Terms, table: Path) -> None:
 
 def _add_value(terms: Terms, name: str, value: str) -> None:
     folded = plain(value)
-    if re.search(r"(?i)name|physician|operator|00100010|00080090", name) and not re.search(r"(?i)institution|station|manufacturer", name):
+    if re.search(r"(?i)name|physician|operator|00100010|00080090", name) and not re.search(
+        r"(?i)institution|station|manufacturer", name
+    ):
         terms.names.update(WORD.findall(folded))
     elif re.search(r"(?i)id$|number|accession|phone|00100020|00080050", name) and len(folded) > 4:
         terms.values.add(folded)
@@ -216,8 +220,11 @@ def _scan_file(task: _Task, path: Path) -> Counted:
     elif path.suffix.lower() in _PICTURES and path.name != _SHEET:
         counts["films"] = 1
         leaks += [Leak(shown, where, "not removed", what, study) for where, what in _picture_notes(path)]
-    elif path.suffix.lower() in (".parquet", ".csv", ".tsv", ".jsonl") and path.name not in ("failures.jsonl", "pixels.csv", "done.jsonl") \
-            and path.parent.name != "audit":
+    elif (
+        path.suffix.lower() in (".parquet", ".csv", ".tsv", ".jsonl")
+        and path.name not in ("failures.jsonl", "pixels.csv", "done.jsonl")
+        and path.parent.name != "audit"
+    ):
         reports, more = _scan_table(task, path, shown)
         counts["reports"] = reports
         leaks += more
@@ -236,9 +243,14 @@ def _name_leaks(name: str, terms: Terms) -> Iterator[tuple[str, str]]:
         words = [plain(word) for word in re.findall(r"[^\W_]{3,}", part)]
         if any(word in terms.names and len(word) > 3 or word in terms.values or word in terms.words for word in words):
             yield "source value", "a name or an id in a file name"
-        if re.search(r"(?<!\d)(?:(?:19|20)\d\d[-_.]?[01]\d[-_.]?[0-3]\d|\d{6,})(?!\d)", part) and "studies-" not in part:
+        if (
+            re.search(r"(?<!\d)(?:(?:19|20)\d\d[-_.]?[01]\d[-_.]?[0-3]\d|\d{6,})(?!\d)", part)
+            and "studies-" not in part
+        ):
             yield "pattern", "a date or a number in a file name"
-    if plain(name) in terms.values or any(plain(part) in terms.values for part in re.split(r"[/]", Path(name).with_suffix("").as_posix())):
+    if plain(name) in terms.values or any(
+        plain(part) in terms.values for part in re.split(r"[/]", Path(name).with_suffix("").as_posix())
+    ):
         yield "source value", "an id in a file name"
 
 
@@ -247,7 +259,11 @@ def _picture_notes(path: Path) -> Iterator[tuple[str, str]]:
 
     try:
         with Image.open(path) as picture:
-            notes = [name for name, value in picture.info.items() if isinstance(value, str | bytes) and name not in ("icc_profile", "jfif", "transparency")]
+            notes = [
+                name
+                for name, value in picture.info.items()
+                if isinstance(value, str | bytes) and name not in ("icc_profile", "jfif", "transparency")
+            ]
             exif = len(picture.getexif())
     except (OSError, SyntaxError, ValueError):
         yield "file", "the picture cannot be read, so nobody knows what is in it"
@@ -289,7 +305,9 @@ def _scan_table(task: _Task, path: Path, shown: str) -> tuple[int, list[Leak]]:
                 where = f"row {number}, {name}"
                 for text, column in _cells(name, value):
                     running = bool(_TEXT_COLUMNS.search(column)) and len(text.split()) > 2
-                    leaks += [Leak(shown, where, kind, what, study) for kind, what in _text(task, text, column, running)]
+                    leaks += [
+                        Leak(shown, where, kind, what, study) for kind, what in _text(task, text, column, running)
+                    ]
     except (OSError, ValueError, csv.Error):
         leaks.append(Leak(shown, "file", "not removed", "the table cannot be read, so nobody knows what is in it"))
     return number, leaks
@@ -329,7 +347,10 @@ def _scan_note(task: _Task, path: Path, shown: str) -> Iterable[Leak]:
     text = path.read_bytes().decode("utf-8", "replace")
     found = []
     for line in text.splitlines():
-        found += [Leak(shown, "text", "source value", what) for what in look_for_terms(_UID.sub(" ", line), task.terms, running=False)]
+        found += [
+            Leak(shown, "text", "source value", what)
+            for what in look_for_terms(_UID.sub(" ", line), task.terms, running=False)
+        ]
         if path.suffix.lower() not in (".json", ".jsonl", ".csv", ".html"):
             found += [Leak(shown, "text", "pattern", what) for what in look_for_patterns(line)]
     return dict.fromkeys(found)
