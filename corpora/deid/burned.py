@@ -30,7 +30,8 @@ if TYPE_CHECKING:
 Greys = NDArray[np.uint8]
 
 MARKERS: Final = frozenset(
-    "R L PA AP RIGHT LEFT ERECT UPRIGHT SUPINE SITTING SEMI SEMIERECT PORTABLE PORT MOBILE LAT LATERAL LL RL CHEST THORAX"
+    "R L PA AP RIGHT LEFT ERECT UPRIGHT SUPINE SITTING SEMI SEMIERECT PORTABLE PORT MOBILE"
+    " LAT LATERAL LL RL CHEST THORAX"
     " INSP EXP INSPIRATION EXPIRATION DECUB DECUBITUS STANDING BEDSIDE BED ICU STAT LINKS RECHTS GAUCHE DROITE OBL"
     " OBLIQUE RAO LAO LPO RPO PRONE VIEW WALL STAND GRID NONGRID KV KVP MAS CM MM RE LI".split()
 )
@@ -274,7 +275,7 @@ def _read(grey: Greys, lines: Sequence[Line], program: str) -> list[str]:
     Image.fromarray(sheet).save(buffer, format="PNG", compress_level=1)
     try:
         done = subprocess.run(
-            [program, "stdin", "stdout", "--psm", "11", "-l", "eng", "tsv"], input=buffer.getvalue(), capture_output=True,
+            [program, "stdin", "stdout", "--psm", "11", "-l", "eng", "tsv"], input=buffer.getvalue(), capture_output=True,  # noqa: E501
             timeout=_LIMIT, check=False, env={"OMP_THREAD_LIMIT": "1", "PATH": "/usr/bin:/bin:/usr/local/bin"},
         )  # fmt: skip
     except (OSError, subprocess.TimeoutExpired):
@@ -319,8 +320,8 @@ def _black_out(dataset: FileDataset, values: NDArray[Any], frames: NDArray[Any],
         frames[:, max(0, line.top - _PAD) : line.bottom + _PAD, max(0, line.left - _PAD) : line.right + _PAD] = black
     if compressed:
         dataset.decompress(generate_instance_uid=False)
-    order = ">" if dataset.file_meta.TransferSyntaxUID == "1.2.840.10008.1.2.2" else "<"
-    raw = values.astype(values.dtype.newbyteorder(order)).tobytes()
+    big = dataset.file_meta.TransferSyntaxUID == "1.2.840.10008.1.2.2"
+    raw = values.astype(values.dtype.newbyteorder(">" if big else "<")).tobytes()
     if values.ndim >= 3 and whole(dataset, "SamplesPerPixel") == 3 and whole(dataset, "PlanarConfiguration") == 1:
         dataset.PlanarConfiguration = 0
     dataset.PixelData = raw + b"\0" * (len(raw) % 2)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,8 +9,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pydicom
 from pydicom import Dataset, Sequence
+from pydicom._uid_dict import UID_dictionary
 from pydicom.dataset import FileDataset, FileMetaDataset
-from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian, UID_dictionary
+from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from corpora import __version__
 from corpora.deid.header import CleanText, Context, Tally, clean, context_of
@@ -107,7 +107,7 @@ def _drop_overlay_bits(dataset: Dataset, where: str) -> None:
     """Blank the bits beside the stored ones if an overlay is in them: without its header it would still be there."""
     import numpy as np
 
-    groups = {tag.group for tag in dataset.keys() if tag.group & 0xFF00 == 0x6000}
+    groups = {tag.group for tag in list(dataset.keys()) if tag.group & 0xFF00 == 0x6000}
     hidden = any((group, 0x3000) not in dataset and _bit_position(dataset, group) > 0 for group in groups)
     if not hidden or "PixelData" not in dataset:
         return
@@ -141,7 +141,7 @@ def _trim_pixels(dataset: Dataset) -> None:
     size = (rows * columns * bits * samples * frames + 7) // 8
     size += size & 1
     held = dataset.get_item("PixelData")
-    if held is not None and held.value is not None and len(held.value) > size:
+    if isinstance(held.value, bytes) and len(held.value) > size:
         dataset["PixelData"].value = bytes(held.value[:size])
 
 
@@ -184,7 +184,7 @@ def _new_meta(dataset: FileDataset) -> None:
     meta.FileMetaInformationVersion = b"\0\1"
     meta.MediaStorageSOPClassUID = dataset.SOPClassUID
     meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID
-    meta.TransferSyntaxUID = syntax if syntax in UID_dictionary else _guessed(dataset)
+    meta.TransferSyntaxUID = pydicom.uid.UID(syntax if syntax in UID_dictionary else _guessed(dataset))
     meta.ImplementationClassUID = pydicom.uid.UID(IMPLEMENTATION)
     meta.ImplementationVersionName = _NAME
     dataset.file_meta = meta
@@ -204,7 +204,7 @@ def write_film(dataset: FileDataset, path: Path) -> None:
         try:
             with quiet():
                 pydicom.dcmwrite(temporary, dataset, enforce_file_format=True)
-            os.replace(temporary, path)
+            temporary.replace(path)
         except OSError:
             temporary.unlink(missing_ok=True)
             raise

@@ -14,11 +14,11 @@ from functools import lru_cache
 from typing import Any, Final
 
 from pydicom import Dataset, Sequence
+from pydicom._uid_dict import UID_dictionary
 from pydicom.datadict import dictionary_has_tag, dictionary_VR, keyword_for_tag
 from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.multival import MultiValue
 from pydicom.tag import BaseTag, Tag
-from pydicom.uid import UID_dictionary
 
 from corpora.deid.identity import CATEGORIES, Known, fold, words_of
 from corpora.deid.key import Key
@@ -382,7 +382,7 @@ def _number(dataset: Dataset, tag: BaseTag, context: Context, path: str) -> None
     """A number that is written out: it must be one, and not the patient's."""
     kind = _described(int(tag))[1]
     raw = dataset.get_item(tag)
-    value = raw.value if raw is not None else b""
+    value = getattr(raw, "value", None)
     written = value if isinstance(value, bytes) else b"\\".join(text.encode() for text in _texts(value))
     is_own = any(part.decode("latin-1").strip() in context.words for part in written.split(b"\\") if len(part) >= 5)
     if is_number(written, kind) and not is_own:
@@ -417,7 +417,7 @@ def _private(dataset: Dataset, tag: BaseTag, context: Context, path: str) -> Non
 
 _ACTIONS: Final[Mapping[str, Callable[[Dataset, BaseTag, Context, str], None]]] = {
     "X": _remove, "Z": _empty, "D": _dummy, "U": _remap, "K": _keep, "C": _clean_value,
-    # beyond the table: E emptied, M dates moved, A ages capped, T technical text, S coded strings, N written numbers, B binary ones
+    # beyond the table: E emptied, M dates moved, A ages capped, T technical text, S coded strings, N written numbers, B binary ones  # noqa: E501
     "E": _blank, "M": _move, "A": _age, "T": _text_kept, "S": _string, "N": _number, "B": _binary, "P": _private,
 }  # fmt: skip
 

@@ -1,5 +1,6 @@
 """Who a header speaks of: the names and ids in it, to be looked for in what is kept and in the report."""
 
+# ruff: noqa: RUF001 - letters of other alphabets
 from __future__ import annotations
 
 import json
@@ -34,7 +35,7 @@ _NORMAL: Final = {re.sub("[^a-z]", "", name.lower()): name for name in CATEGORIE
     "mrn": "PatientID", "accession": "AccessionNumber", "name": "PatientName", "dob": "PatientBirthDate",
     "birthdate": "PatientBirthDate", "dateofbirth": "PatientBirthDate", "institution": "InstitutionName",
     "hospital": "InstitutionName", "referringphysician": "ReferringPhysicianName", "operator": "OperatorsName",
-    "physician": "ReferringPhysicianName", "radiologist": "NameOfPhysiciansReadingStudy", "phone": "PatientTelephoneNumbers",
+    "physician": "ReferringPhysicianName", "radiologist": "NameOfPhysiciansReadingStudy", "phone": "PatientTelephoneNumbers",  # noqa: E501
     "telephone": "PatientTelephoneNumbers", "patientphone": "PatientTelephoneNumbers", "address": "PatientAddress",
     "patientsname": "PatientName", "patientsbirthdate": "PatientBirthDate", "operatorname": "OperatorsName",
     "referringphysiciansname": "ReferringPhysicianName", "performingphysiciansname": "PerformingPhysicianName",

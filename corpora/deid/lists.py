@@ -1,5 +1,6 @@
 """The names, words and patterns that the text of reports is searched for, from ``configs/deid``."""
 
+# ruff: noqa: RUF001 - apostrophes as they are printed
 from __future__ import annotations
 
 import re

@@ -7,6 +7,7 @@ J. R. Thibodeaux, MD         initials; letters after a name
 Kowalska was informed        lists, and whatever was a name elsewhere in the report
 """
 
+# ruff: noqa: RUF001 - apostrophes and hyphens as they are printed
 from __future__ import annotations
 
 import re
@@ -199,8 +200,7 @@ def _stands_alone(scene: _Scene, at: int) -> bool:
     """Whether a particle is not followed by what it is a particle of."""
     return (
         at + 1 >= len(scene.words)
-        or not scene.words[at + 1].is_capital
-        and (scene.words[at + 1].folded not in scene.lists.particles)
+        or (not scene.words[at + 1].is_capital and (scene.words[at + 1].folded not in scene.lists.particles))
         or not re.fullmatch(r"[ \t\n'’.]+", _gap(scene, at))
     )
 
@@ -235,9 +235,7 @@ def _goes_on(scene: _Scene, at: int, run: Sequence[int]) -> bool:
         return False
     if scene.shouted and not before.is_initial and "," not in gap:
         return lists.is_listed(word.folded) or (len(run) == 1 and not lists.is_word(word.folded))
-    if word.is_upper and not before.is_upper and not before.is_initial and len(word.text) <= 4:
-        return False
-    return True
+    return not (word.is_upper and not before.is_upper and not before.is_initial and len(word.text) <= 4)
 
 
 def _is_given(scene: _Scene, at: int, strong: bool) -> bool:
@@ -295,9 +293,8 @@ def _by_titles(scene: _Scene) -> None:
             word.is_upper
             and "." not in gap
             and word.folded in ("mr", "ms", "dr", "pa", "pd", "me", "sir", "sr", "don", "fr", "oa", "ca")
-        ):
-            if not (scene.shouted and word.folded == "dr"):
-                continue
+        ) and not (scene.shouted and word.folded == "dr"):
+            continue
         if word.folded in (
             "me",
             "don",
@@ -326,9 +323,9 @@ def _by_titles(scene: _Scene) -> None:
         _and_more(scene, run, strong=word.folded == "drs")
     # "M. Dupont", "Fam. Weber"
     for match in re.finditer(r"(?<![\w.])(?:M\.|Fam\.|Hr\.|Fr\.|Pr\.|Pt\.)\s(?=[A-ZÀ-Þ][a-zà-ž])", scene.text):
-        at = _at(scene, match.end())
-        if at is not None and not scene.lists.is_word(scene.words[at].folded):
-            scene.found.update(_run(scene, at, strong=True, comma=True))
+        begins = _at(scene, match.end())
+        if begins is not None and not scene.lists.is_word(scene.words[begins].folded):
+            scene.found.update(_run(scene, begins, strong=True, comma=True))
 
 
 def _is_plain(scene: _Scene, at: int) -> bool:
@@ -405,7 +402,7 @@ def _by_cues(scene: _Scene) -> None:
             continue
         word = scene.words[at]
         generic = match[0] in _GENERIC
-        if not word.is_capital or word.is_initial and _gap(scene, at) not in (". ", "."):
+        if not word.is_capital or (word.is_initial and _gap(scene, at) not in (". ", ".")):
             continue
         if (
             match[0] in ("patient", "nurse", "patientin")
@@ -439,7 +436,8 @@ def _by_cues(scene: _Scene) -> None:
                     continue
         elif any(each.is_upper and not lists.is_listed(each.folded) for each in heads):
             # acronyms of departments stand alone
-            if len(heads) < 2 or any(len(each.text) < 4 for each in heads) or "," not in _gap(scene, run[0]):
+            alone = len(heads) < 2 or any(len(each.text) < 4 for each in heads) or "," not in _gap(scene, run[0])
+            if alone:
                 continue
         scene.found.update(run)
         _and_more(scene, run)
@@ -515,8 +513,8 @@ def _by_lists(scene: _Scene) -> None:
         run = _listed_run(scene, at)
         plain = not lists.is_word(word.folded) and word.folded not in lists.eponyms
         if len(run) > 1 or (plain and not scene.shouted and not word.is_upper) or (plain and len(word.folded) > 5):
-            if not _is_eponym(scene, run[:1]) and not _is_eponym(scene, run):
-                scene.found.update(run)
+            sick = _is_eponym(scene, run[:1]) or _is_eponym(scene, run)
+            scene.found.update(() if sick else run)
 
 
 def _by_commas(scene: _Scene) -> None:
@@ -526,7 +524,7 @@ def _by_commas(scene: _Scene) -> None:
         first, second = words[at], words[at + 1]
         if not (first.is_capital and second.is_capital) or not re.fullmatch(r",[ \t]*\n?[ \t]*", _gap(scene, at)):
             continue
-        if first.is_initial or second.is_initial or first.is_upper and len(first.text) < 4 or _is_eponym(scene, [at]):
+        if first.is_initial or second.is_initial or (first.is_upper and len(first.text) < 4) or _is_eponym(scene, [at]):
             continue
         if (
             second.folded in lists.common
@@ -602,7 +600,7 @@ def _initials(scene: _Scene, at: int) -> None:
             return
         run.append(run[-1] + 1)
     last = words[run[-1]]
-    if last.is_initial or not last.is_capital or last.is_upper and not lists.is_listed(last.folded):
+    if last.is_initial or not last.is_capital or (last.is_upper and not lists.is_listed(last.folded)):
         return
     several = len(run) > 2 and last.folded in lists.ordinary
     if (lists.is_word(last.folded) and not several) or last.folded in _SPECIES:
@@ -713,7 +711,7 @@ def _header_words(known: Iterable[Known]) -> frozenset[str]:
     return frozenset(words)
 
 
-_TITLES: Final = frozenset({"DR", "MD", "PROF", "MR", "MRS", "MS", "JR", "SR", "II", "III", "PHD", "RT", "RN", "DO", "VON", "VAN", "DE",
+_TITLES: Final = frozenset({"DR", "MD", "PROF", "MR", "MRS", "MS", "JR", "SR", "II", "III", "PHD", "RT", "RN", "DO", "VON", "VAN", "DE",  # noqa: E501
                             "DER", "DEN", "LA", "DEL", "UND", "AND", "OF"})  # fmt: skip
 
 
@@ -733,11 +731,11 @@ def _elsewhere(scene: _Scene) -> None:
     sure = {
         words[at].folded for at in scene.found
         if len(words[at].folded) > 2 and not lists.is_word(words[at].folded) and words[at].folded not in lists.particles
+        and words[at].folded not in lists.eponyms
     }  # fmt: skip
     for at, word in enumerate(words):
         if at not in scene.found and word.folded in sure and word.is_capital and not _is_eponym(scene, [at]):
-            if word.folded not in lists.eponyms:
-                scene.found.add(at)
+            scene.found.add(at)
 
 
 def _joined(scene: _Scene) -> Iterator[tuple[int, int]]:

@@ -220,7 +220,7 @@ class _Run:
         for row in read_rows(self.source, ("study_id", "year", "age", "sex", "images", "meta")):
             study = from_row(row)
             makers = {image.manufacturer for image in study.images if image.manufacturer}
-            _add_facts(totals, study.meta | {"manufacturer": next(iter(makers), None)})
+            _add_facts(totals, dict(study.meta) | {"manufacturer": next(iter(makers), None)})
 
     def _finish_corpus(self, target: OutputTarget, plan: Plan, journal: _Journal, totals: _Totals) -> list[list[str]]:
         faults: list[list[str]] = []
@@ -359,7 +359,7 @@ class _Run:
             file.write("\n")
         discard_work(target)
         return DeidSummary(
-            self.out, kind, dict(totals.counts), dict(totals.actions), tuple(f"{where}: {message} [{code}]" for code, message, where in faults[:_MOST_NAMED]),
+            self.out, kind, dict(totals.counts), dict(totals.actions), tuple(f"{where}: {message} [{code}]" for code, message, where in faults[:_MOST_NAMED]),  # noqa: E501
             time.perf_counter() - self.start,
         )  # fmt: skip
 

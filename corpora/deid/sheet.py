@@ -41,7 +41,7 @@ def _lines(finding: Mapping[str, Any], cell: int | str) -> list[tuple[Any, ...]]
     verdict = {"marker": "marker, left"}
     doubtful = "blacked out" if finding["cleaned"] else "left"
     return [
-        (finding["file"], verdict.get(box["verdict"], f"{box['verdict']}, {doubtful}"), box["left"], box["top"], box["right"],
+        (finding["file"], verdict.get(box["verdict"], f"{box['verdict']}, {doubtful}"), box["left"], box["top"], box["right"],  # noqa: E501
          box["bottom"], box["characters"], box["shown"], by, cell)
         for box in finding["boxes"]
     ]  # fmt: skip

@@ -11,7 +11,7 @@ from corpora.deid.identity import fold
 from corpora.deid.key import Key
 from corpora.deid.text import Span
 
-_FAMILY: Final = "Alden Birk Corwin Dask Elmore Farrow Gant Holloway Ives Jarrow Kell Lorne Merrow Norrell Orme Pell Quill Rowe Selby Tarn".split()
+_FAMILY: Final = "Alden Birk Corwin Dask Elmore Farrow Gant Holloway Ives Jarrow Kell Lorne Merrow Norrell Orme Pell Quill Rowe Selby Tarn".split()  # noqa: E501
 _GIVEN: Final = "Alex Blair Casey Devon Ellis Finley Harper Jules Kerry Lane Morgan Noel Quinn Reese Sasha Toby".split()
 _STREETS: Final = ("Example Street", "Sample Road", "Model Lane", "Pattern Avenue")
 _HOUSES: Final = ("Example Hospital", "Sample Clinic", "Model Medical Centre", "Pattern Infirmary")
@@ -39,7 +39,7 @@ def _filler(said: str, category: str, key: Key, days: int) -> str:
     number = key.below(category, folded, 240)
     return {
         "EMAIL": f"contact{number}@example.org", "URL": "https://example.org",
-        "ADDRESS": f"{number + 1} {_STREETS[number % len(_STREETS)]}", "ORG": _HOUSES[number % len(_HOUSES)], "AGE": "90",
+        "ADDRESS": f"{number + 1} {_STREETS[number % len(_STREETS)]}", "ORG": _HOUSES[number % len(_HOUSES)], "AGE": "90",  # noqa: E501
     }[category]  # fmt: skip
 
 

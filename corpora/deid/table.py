@@ -76,8 +76,8 @@ def iod_of(sop_class: str | None) -> str | None:
 def resolve(code: str, kind: str | None) -> str:
     """One action of a combined code, by the type of the attribute; where it is not known, what keeps the object valid.
 
-    >>> resolve("X/Z/D", "3"), resolve("X/Z/D", "2C"), resolve("X/Z/D", None), resolve("X/Z/U*", None), resolve("X", "1")
-    ('X', 'Z', 'D', 'U', 'X')
+    >>> resolve("X/Z/D", "3"), resolve("X/Z/D", "2C"), resolve("X/Z/D", None), resolve("X/Z/U*", None)
+    ('X', 'Z', 'D', 'U')
     """
     parts = [part.rstrip("*") for part in code.split("/")]
     order = {"3": "XZDU", "2": "ZDUX", "1": "DUZX"}.get((kind or "-")[0], "UDZX")

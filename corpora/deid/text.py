@@ -86,9 +86,11 @@ def _is_filler(word: str, lists: Lists) -> bool:
     )
 
 
-_GENERIC: Final = frozenset("outside local community general university regional county city state national memorial children childrens"
-                            " our this that other referring rural teaching veterans district tertiary military day home central"
-                            " interventional thoracic diagnostic emergency pediatric chest mental public occupational women womens cancer".split())  # fmt: skip
+_GENERIC: Final = frozenset("outside local community general university regional county city state national memorial children childrens"  # noqa: E501
+                            " our this that other referring rural teaching veterans"
+                            " district tertiary military day home central"
+                            " interventional thoracic diagnostic emergency pediatric chest"
+                            " mental public occupational women womens cancer".split())  # fmt: skip
 
 
 #: Of these, the ones that begin no name.

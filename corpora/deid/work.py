@@ -1,4 +1,4 @@
-"""One item of a run: a DICOM file, or a study of a corpus. What comes back is fit to be written down: nothing of the source."""
+"""One item of a run: a DICOM file, or a study of a corpus. What comes back is fit to be written down: nothing of the source."""  # noqa: E501
 
 from __future__ import annotations
 
@@ -265,7 +265,8 @@ def _picture(plan: Plan, path: Path, study: Study, place: str) -> Path:
         target.parent.mkdir(parents=True, exist_ok=True)
         temporary = target.with_name(f".{target.name}.tmp")
         try:
-            with Image.open(path, formats=["PNG", "JPEG"]) as picture:
+            with Image.open(path, formats=["PNG", "JPEG"]) as file:
+                picture: Image.Image = file
                 if picture.mode not in ("L", "RGB", "I;16", "I"):
                     picture = picture.convert("RGBA" if "transparency" in picture.info else "RGB")
                 # only what is in the array goes on

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import pydicom
-from pydicom.uid import UID_dictionary
+from pydicom._uid_dict import UID_dictionary
 
 from corpora.scan.terms import DESCRIPTIONS, TECHNICAL, elements, headers_of, texts_of
 from corpora.scan.texts import look_for_patterns, look_for_terms
@@ -188,7 +188,7 @@ def _after_pixels(path: Path) -> Iterator[Found]:
         warnings.simplefilter("ignore")
         try:
             dataset = pydicom.dcmread(path, force=True)
-            tags = [f"{int(tag):08X}" for tag in dataset.keys()]
+            tags = [f"{int(tag):08X}" for tag in list(dataset.keys())]
         except Exception:  # a broken file raises anything
             return
     for tag in tags:

@@ -17,8 +17,10 @@ from corpora.scan.texts import look_for_patterns
 from corpora.scan.types import Terms, plain
 
 _MARKERS: Final = frozenset(
-    "pa ap l r left right erect upright supine sitting portable port mobile lat lateral chest thorax semi semierect insp"
-    " exp inspiration expiration decub decubitus standing bedside icu stat links rechts droite gauche oblique obl rao lao"
+    "pa ap l r left right erect upright supine sitting portable port mobile lat lateral"
+    " chest thorax semi semierect insp"
+    " exp inspiration expiration decub decubitus standing bedside icu stat links rechts"
+    " droite gauche oblique obl rao lao"
     " prone view feet head ll rl".split()
 )
 _SURE: Final = 60.0
@@ -43,7 +45,7 @@ def scan_pixels(path: Path, terms: Terms, program: str) -> Iterator[str]:
         parts = re.findall(r"[^\W_]{2,}", folded)
         if _is_known(folded, parts, terms):
             told.add("a value of the source header")
-        elif sure >= _SURE and any(look_for_patterns(text)) or re.fullmatch(r"\W*\d{6,}\W*", text):
+        elif (sure >= _SURE and any(look_for_patterns(text))) or re.fullmatch(r"\W*\d{6,}\W*", text):
             told.add("a date or number")
         elif (
             sure >= 80
@@ -133,7 +135,7 @@ def _read(strip: NDArray[np.uint8], program: str) -> Iterator[tuple[str, float]]
     image.save(buffer, format="PNG", compress_level=1)
     try:
         done = subprocess.run(
-            [program, "stdin", "stdout", "--psm", "11", "-l", "eng", "tsv"], input=buffer.getvalue(), capture_output=True,
+            [program, "stdin", "stdout", "--psm", "11", "-l", "eng", "tsv"], input=buffer.getvalue(), capture_output=True,  # noqa: E501
             timeout=_LIMIT, check=False, env={"OMP_THREAD_LIMIT": "1", "PATH": "/usr/bin:/bin:/usr/local/bin"},
         )  # fmt: skip
     except (OSError, subprocess.TimeoutExpired):

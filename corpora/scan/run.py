@@ -241,7 +241,9 @@ def _name_leaks(name: str, terms: Terms) -> Iterator[tuple[str, str]]:
     rest = _UID.sub(" ", name)
     for part in re.split(r"[/\s]+", rest):
         words = [plain(word) for word in re.findall(r"[^\W_]{3,}", part)]
-        if any(word in terms.names and len(word) > 3 or word in terms.values or word in terms.words for word in words):
+        if any(
+            (word in terms.names and len(word) > 3) or word in terms.values or word in terms.words for word in words
+        ):
             yield "source value", "a name or an id in a file name"
         if (
             re.search(r"(?<!\d)(?:(?:19|20)\d\d[-_.]?[01]\d[-_.]?[0-3]\d|\d{6,})(?!\d)", part)
@@ -325,7 +327,7 @@ def _cells(name: str, value: Any) -> Iterator[tuple[str, str]]:
             yield from _cells(name, each)
 
 
-_QUIET: Final = frozenset({"path", "image_id", "study_id", "patient_id", "format", "view", "view_source", "photometric", "modality", "body_part",
+_QUIET: Final = frozenset({"path", "image_id", "study_id", "patient_id", "format", "view", "view_source", "photometric", "modality", "body_part",  # noqa: E501
                            "manufacturer", "model", "transfer_syntax", "phash", "sex", "source"})  # fmt: skip
 
 

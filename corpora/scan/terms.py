@@ -1,4 +1,4 @@
-"""The values of source headers that must not be left: everything that a person, a place or a device could be told by."""
+"""The values of source headers that must not be left: everything that a person, a place or a device could be told by."""  # noqa: E501
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import pydicom
-from pydicom.uid import UID_dictionary
+from pydicom._uid_dict import UID_dictionary
 
 from corpora.scan.types import WORD, Terms, plain
 
@@ -19,7 +19,8 @@ TECHNICAL: Final = frozenset(
     " SpecificCharacterSet CodeValue CodeMeaning CodingSchemeDesignator CodingSchemeVersion RescaleType ModalityLUTType"
     " PhotometricInterpretation ImageType TransferSyntaxUID SOPClassUID MediaStorageSOPClassUID ReferencedSOPClassUID"
     " ConvolutionKernel SequenceName ReceiveCoilName VOILUTFunction DeidentificationMethod ImplementationVersionName"
-    " ImplementationClassUID PatientSex PatientIdentityRemoved LossyImageCompressionMethod CodingSchemeUID MappingResource"
+    " ImplementationClassUID PatientSex PatientIdentityRemoved LossyImageCompressionMethod"
+    " CodingSchemeUID MappingResource"
     " ContextUID MappingResourceUID WindowCenterWidthExplanation Sensitivity GridThickness".split()
 )
 #: Descriptions: what they say may stay where they were cleaned, so only the whole value counts.
@@ -113,7 +114,7 @@ def _add(terms: Terms, own: dict[str, str], place: str, keyword: str, kind: str,
         if value not in UID_dictionary and len(value) > 6:
             terms.values.add(value)
         return
-    if kind == "CS" and not re.search(r"\d{4}", value) or kind not in _TEXTS | _BYTES | {"CS"}:
+    if (kind == "CS" and not re.search(r"\d{4}", value)) or kind not in _TEXTS | _BYTES | {"CS"}:
         return
     if len(value) < 4 or value in _PLAIN:
         return

@@ -62,5 +62,5 @@ def key(tmp_path: Path, radloop: Callable[..., Any]) -> Path:
 @pytest.fixture(scope="session")
 def phantoms(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("phantoms") / "corpus"
-    phantom(folder, 24, seed=5, size=64, workers=1)
+    phantom(folder, 14, seed=5, size=64, workers=1)
     return folder

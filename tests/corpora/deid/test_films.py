@@ -36,7 +36,12 @@ def test_nothing_of_the_person_is_left_and_the_film_is(tmp_path, key, radloop):
     after = read(path)
     assert (after.PatientIdentityRemoved, after.LongitudinalTemporalInformationModified) == ("YES", "REMOVED")
     assert [item.CodeValue for item in after.DeidentificationMethodCodeSequence] == ["113100"]
-    assert (after.Modality, after.BodyPartExamined, after.Manufacturer, after.Rows) == ("CR", "CHEST", "ACME Imaging", 64)
+    assert (after.Modality, after.BodyPartExamined, after.Manufacturer, after.Rows) == (
+        "CR",
+        "CHEST",
+        "ACME Imaging",
+        64,
+    )
     assert after.PixelData == film().PixelData
     assert after.file_meta.MediaStorageSOPInstanceUID == after.SOPInstanceUID
     assert after.PatientName == after.PatientID and after.PatientID
@@ -61,7 +66,9 @@ def test_odd_films_of_all_kinds(tmp_path, key, radloop, shared):
 
 
 @pytest.mark.skipif(shutil.which("dciodvfy") is None, reason="needs dciodvfy (dicom3tools)")
-@pytest.mark.parametrize("options", [[], ["--preset", "pedicxr", "--option", "modify-dates"]])
+@pytest.mark.parametrize(
+    "options", [[], pytest.param(["--preset", "pedicxr", "--option", "modify-dates"], marks=pytest.mark.slow)]
+)
 def test_dciodvfy_finds_no_error_that_was_not_there(tmp_path, key, radloop, shared, options):
     def errors(path: Path) -> set[str]:
         said = subprocess.run(["dciodvfy", path], capture_output=True, check=False).stderr.decode("latin-1")
@@ -154,7 +161,9 @@ def test_a_broken_film_is_rejected_and_listed_and_the_rest_goes_on(tmp_path, key
     failures = [json.loads(line) for line in (tmp_path / "out" / "failures.jsonl").read_text().splitlines()]
     assert {failure["file"] for failure in failures} == {"broken.dcm", "noise.dcm"}
     assert len(films_in(tmp_path / "out")) == 1 and not list((tmp_path / "out").rglob("*.tmp"))
-    assert radloop("corpus", "deidentify", source, "-o", tmp_path / "o2", "--key-file", key, "--max-failures", 2).code == 0
+    assert (
+        radloop("corpus", "deidentify", source, "-o", tmp_path / "o2", "--key-file", key, "--max-failures", 2).code == 0
+    )
 
 
 @pytest.mark.parametrize(
@@ -203,7 +212,9 @@ def test_source_and_output_apart_and_the_key_in_neither(tmp_path, key, radloop):
 
 def test_an_unknown_option_is_named_with_the_one_meant(tmp_path, key, radloop):
     source = save(film(), tmp_path / "src.dcm")
-    outcome = radloop("corpus", "deidentify", source, "-o", tmp_path / "o", "--key-file", key, "--option", "modify-date")
+    outcome = radloop(
+        "corpus", "deidentify", source, "-o", tmp_path / "o", "--key-file", key, "--option", "modify-date"
+    )
     assert outcome.code == 2 and "modify-dates" in outcome.err
 
 

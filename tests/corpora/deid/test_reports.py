@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import itertools
 import json
 import re
 
@@ -45,7 +46,7 @@ SSN <123-45-6789>
 CLINICAL = [
     "Hodgkin lymphoma, treated.", "Kerley B lines may represent edema.", "T12 compression, 3.2 x 4.1 cm, L1-L2.",
     "Swan-Ganz catheter tip in the main pulmonary artery.", "Bell's palsy.", "Ribs 4-6, ratio 1/2, grade 3/4.",
-    "Small effusion, large heart, long-standing.", "Port-A-Cath, Dobhoff tube, Hickman catheter.", "Day 3 after surgery.",
+    "Small effusion, large heart, long-standing.", "Port-A-Cath, Dobhoff tube, Hickman catheter.", "Day 3 after surgery.",  # noqa: E501
     "Bochdalek hernia 12 mm.", "45-year-old man, 92 % saturation.", "COVID-19 pneumonia, ICD-10 J18.9.",
     "Compared with the prior study, no change at 14:30.", "Stable since 2019.", "Discussed with the ICU team.",
     "MR angiography of the chest; DR film.", "PA and lateral views; 120 kVp.", "Medtronic pacemaker, St. Jude valve.",
@@ -98,7 +99,7 @@ def test_ids_of_the_header_however_they_are_written():
 def test_any_text_has_ordered_spans_within_it(text):
     spans = find_spans(text)
     assert all(0 <= span.start < span.end <= len(text) for span in spans)
-    assert all(first.end <= second.start for first, second in zip(spans, spans[1:], strict=False))
+    assert all(first.end <= second.start for first, second in itertools.pairwise(spans))
     assert merged(spans, text) == spans
     assert len(fold(text)) == len(text)
 
@@ -121,17 +122,27 @@ def test_a_table_comes_out_with_its_columns_and_the_spans(tmp_path, key, radloop
         (row,) = csv.DictReader(file)
     assert list(row) == ["study_id", "report", "header", "split", "spans"]
     assert row["report"] == "[NAME], [ID]. No effusion. May represent scar.\nSigned: Dr. [NAME] [DATE]"
-    assert [report[start:end] for start, end, _ in json.loads(row["spans"])] == ["Ana Quispe", "7731902", "Ostvold", "3/14/2021"]
+    assert [report[start:end] for start, end, _ in json.loads(row["spans"])] == [
+        "Ana Quispe",
+        "7731902",
+        "Ostvold",
+        "3/14/2021",
+    ]
     assert (row["study_id"], row["header"], row["split"]) == ("s1", "", "train")
 
 
 def test_tables_of_other_kinds_and_columns_that_tell(tmp_path, key, radloop):
-    item = {"study_id": "RAD-2021-004512", "findings": "Dr. Ostvold.", "impression": "Clear.", "patient_name": "Quispe^Ana",
+    item = {"study_id": "RAD-2021-004512", "findings": "Dr. Ostvold.", "impression": "Clear.", "patient_name": "Quispe^Ana",  # noqa: E501
             "patient_id": "99", "accession_number": "RAD-2021-004512", "age": 94}  # fmt: skip
     (tmp_path / "r.jsonl").write_text(json.dumps(item) + "\nno json\n")
     for end in ("jsonl", "parquet"):
         out = tmp_path / f"out.{end}"
-        assert radloop("corpus", "deidentify", tmp_path / "r.jsonl", "-o", out, "--key-file", key, "--max-failures", 1).code == 0
+        assert (
+            radloop(
+                "corpus", "deidentify", tmp_path / "r.jsonl", "-o", out, "--key-file", key, "--max-failures", 1
+            ).code
+            == 0
+        )
     row = json.loads((tmp_path / "out.jsonl").read_text())
     assert row["findings"] == "Dr. [NAME]." and row["spans"] == {"findings": [[4, 11, "NAME"]], "impression": []}
     assert row["age"] == 90 and "Quispe" not in json.dumps(row) and "004512" not in json.dumps(row)
@@ -144,7 +155,12 @@ def test_tables_of_other_kinds_and_columns_that_tell(tmp_path, key, radloop):
 def test_surrogates_are_alike_and_not_the_same(tmp_path, key, radloop):
     rows = [{"study_id": n, "report": f"Dr. Ostvold on 03/{n}/2021, MRN 7731902, (212) 555-0187."} for n in (14, 15)]
     out = tmp_path / "out.csv"
-    assert radloop("corpus", "deidentify", table(tmp_path / "r.csv", rows), "-o", out, "--key-file", key, "--surrogates").code == 0
+    assert (
+        radloop(
+            "corpus", "deidentify", table(tmp_path / "r.csv", rows), "-o", out, "--key-file", key, "--surrogates"
+        ).code
+        == 0
+    )
     with out.open(newline="") as file:
         first, second = (row["report"] for row in csv.DictReader(file))
     assert not re.search(r"Ostvold|7731902|555-0187|\[", first + second)
