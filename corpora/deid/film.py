@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 import pydicom
 from pydicom import Dataset, Sequence
 from pydicom._uid_dict import UID_dictionary
+from pydicom.dataelem import RawDataElement
 from pydicom.dataset import FileDataset, FileMetaDataset
 from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
 
 #: Tells which program wrote a file: a UID of its own (2.25 and a UUID) and a name.
 IMPLEMENTATION: Final = "2.25.278206374918462037561928374650192837465"
+_ENDLESS: Final = 0xFFFFFFFF
 _NAME: Final = "RADLOOP"
 _DIRECTORY: Final = "1.2.840.10008.1.3.10"
 _NATIVE: Final = frozenset(
@@ -203,7 +206,7 @@ def write_film(dataset: FileDataset, path: Path) -> None:
         temporary = path.with_name(f".{path.name}.tmp")
         try:
             with quiet():
-                pydicom.dcmwrite(temporary, dataset, enforce_file_format=True)
+                _write(dataset, temporary)
             temporary.replace(path)
         except OSError:
             temporary.unlink(missing_ok=True)
@@ -216,6 +219,31 @@ def write_film(dataset: FileDataset, path: Path) -> None:
                 "deid.unwritable", f"the cleaned object cannot be written as DICOM ({type(error).__name__})",
                 where=path.name,
             ) from error  # fmt: skip
+
+
+def _write(dataset: FileDataset, path: Path) -> None:
+    """Write a data set; pixels that were not touched go straight to the file, where pydicom would copy them twice."""
+    pixels = dataset.get_item("PixelData") if "PixelData" in dataset else None
+    syntax = dataset.file_meta.TransferSyntaxUID
+    last = pixels is not None and not any(tag > pixels.tag for tag in list(dataset.keys()))
+    if not isinstance(pixels, RawDataElement) or not last or syntax.is_deflated or not isinstance(pixels.value, bytes):
+        pydicom.dcmwrite(path, dataset, enforce_file_format=True)
+        return
+    order = "<" if syntax.is_little_endian else ">"
+    endless = pixels.length == _ENDLESS
+    start = struct.pack(f"{order}HH", pixels.tag.group, pixels.tag.element)
+    if not syntax.is_implicit_VR:
+        start += (pixels.VR or "OW").encode("ascii") + b"\0\0"
+    start += struct.pack(f"{order}L", _ENDLESS if endless else len(pixels.value) + len(pixels.value) % 2)
+    del dataset.PixelData
+    try:
+        pydicom.dcmwrite(path, dataset, enforce_file_format=True)
+    finally:
+        dataset[pixels.tag] = pixels
+    with path.open("ab") as file:
+        file.write(start)
+        file.write(pixels.value)
+        file.write(struct.pack(f"{order}HHL", 0xFFFE, 0xE0DD, 0) if endless else b"\0" * (len(pixels.value) % 2))
 
 
 def file_ids(ids: Iterable[str], key: Key, place: str) -> Path:
