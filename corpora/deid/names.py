@@ -24,7 +24,7 @@ _UMLAUTS: Final = (("ä", "ae"), ("ö", "oe"), ("ü", "ue"), ("ß", "ss"), ("ø"
 _GENERIC: Final = frozenset({"with", "by", "per", "for", "from", "of", "to", "and", "called", "with the"})
 _INITIALS: Final = re.compile(r"dict|trans|sign|typ|init|gez|read|repor|verif|dikt|appro|tech|prepar|edit|rt\b")
 _FOOTER: Final = re.compile(
-    r"(?m)^[ \t]*(?P<phi>(?!PA|AP|LL|RL)[A-Z]{2,3}[/:](?!(?i:lat|ap|pa)\b)[A-Za-z]{2,3})[ \t]*$"
+    r"(?m)(?:^[ \t]*|\d[ \t]+)(?P<phi>(?!PA|AP|LL|RL)[A-Z]{2,3}[/:](?!(?i:lat|ap|pa|l|hr|min)\b)[A-Za-z]{2,3})[ \t]*$"
 )
 _LONGEST: Final = 5
 _VOWELS: Final = frozenset("aeiouy")
@@ -568,9 +568,13 @@ def _listed_run(scene: _Scene, at: int) -> list[int]:
         joined = re.fullmatch(r"[ \t]*\n?[ \t]*|\.[ \t]", gap) is not None and gap != ""
         joined = joined and ("." not in gap or words[run[-1]].is_initial)
         comma = re.fullmatch(r",[ \t]*\n?[ \t]*", gap) is not None and len(run) == 1
+        alike = after.is_upper == words[at].is_upper or after.is_initial
+        over = _over_particles(scene, run[-1] + 1)
+        if over is not None and joined and lists.is_listed(words[at].folded) and not lists.is_word(words[at].folded):
+            run += range(run[-1] + 1, over + 1)
+            continue
         if not after.is_capital or not (joined or (comma and words[at].folded in lists.family)):
             break
-        alike = after.is_upper == words[at].is_upper or after.is_initial
         is_name = lists.is_listed(after.folded) and after.folded not in lists.common
         if comma and not (after.folded in lists.given and after.folded not in lists.ordinary):
             break
@@ -590,6 +594,17 @@ def _listed_run(scene: _Scene, at: int) -> list[int]:
     while words[run[-1]].is_initial:
         run.pop()
     return run
+
+
+def _over_particles(scene: _Scene, at: int) -> int | None:
+    """The capitalised word after one or two particles in lower case: the Meer of "van der Meer"."""
+    words, start = scene.words, at
+    while at < len(words) and at - start < 2 and words[at].folded in scene.lists.particles and not words[at].is_capital:
+        if not re.fullmatch(r"[ \t]+", _gap(scene, at)):
+            return None
+        at += 1
+    ends = start < at < len(words) and words[at].is_capital and words[at].folded not in scene.lists.common
+    return at if ends else None
 
 
 def _initials(scene: _Scene, at: int) -> None:
