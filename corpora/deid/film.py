@@ -223,10 +223,11 @@ def write_film(dataset: FileDataset, path: Path) -> None:
 
 def _write(dataset: FileDataset, path: Path) -> None:
     """Write a data set; pixels that were not touched go straight to the file, where pydicom would copy them twice."""
-    pixels = dataset.get_item("PixelData") if "PixelData" in dataset else None
+    pixels: Any = dataset.get_item("PixelData") if "PixelData" in dataset else None
     syntax = dataset.file_meta.TransferSyntaxUID
     last = pixels is not None and not any(tag > pixels.tag for tag in list(dataset.keys()))
-    if not isinstance(pixels, RawDataElement) or not last or syntax.is_deflated or not isinstance(pixels.value, bytes):
+    raw = isinstance(pixels, RawDataElement) and isinstance(pixels.value, bytes) and pixels.VR in (None, "OB", "OW")
+    if not raw or not last or syntax.is_deflated:
         pydicom.dcmwrite(path, dataset, enforce_file_format=True)
         return
     order = "<" if syntax.is_little_endian else ">"
