@@ -434,6 +434,10 @@ class _Journal:
     def __init__(self, path: Path) -> None:
         self._path = path
         self.places: set[str] = {result["place"] for result in self.read()}
+        if path.is_file() and not path.read_bytes().endswith(b"\n"):
+            # a line that a kill cut off must not spoil the next one
+            with writing(path), path.open("a", encoding="utf-8") as file:
+                file.write("\n")
 
     def add(self, results: Iterable[Result]) -> None:
         """Note results that are done."""

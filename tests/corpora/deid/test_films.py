@@ -237,6 +237,7 @@ def test_an_interrupted_run_goes_on(tmp_path, key, radloop, monkeypatch):
         p.relative_to(whole): p.read_bytes() for p in films_in(whole)
     }
     assert not (out / "partial").exists()
+    assert json.loads((out / "manifest.json").read_text())["counts"]["films"] == 6
 
 
 def _one_group_then_stop(work, items, total, workers, killed, isolate=False):
