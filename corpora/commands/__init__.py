@@ -14,8 +14,10 @@ import typer
 from corpora.boxes.command import boxes_cli
 from corpora.card.cli import card_cli
 from corpora.commands.cache import cache_cli
+from corpora.deid.command import deidentify_cli, key_cli
 from corpora.importing.command import import_cli
 from corpora.phantom.command import phantom_cli
+from corpora.scan.command import scan_cli
 from corpora.specs.cli import check_cli
 from corpora.splits.command import split_cli
 
@@ -31,4 +33,7 @@ app.command("check")(check_cli)
 app.command("split")(split_cli)
 app.command("card")(card_cli)
 app.command("boxes")(boxes_cli)
+app.command("key")(key_cli)
+app.command("deidentify")(deidentify_cli)
+app.command("scan")(scan_cli)
 app.command("cache")(cache_cli)

@@ -1,0 +1,513 @@
+"""A run: what the source is, its items cleaned by several processes, each noted when done, the manifest last.
+
+OUT/
+  PATIENT/STUDY/OBJECT.dcm      or images/ and studies-*.parquet for a corpus, reports.csv for a table
+  pixels.csv, pixels.png        what was found in the pixels, for the person who signs off
+  audit/*.csv                   a sample for the person who confirms that nothing is left
+  failures.jsonl, manifest.json
+  partial/                      what is done, until all is
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+
+from corpora.deid.key import Key, read_key
+from corpora.deid.profile import Profile, load_profile
+from corpora.deid.tables import Cleaner, Row, clean_row, open_table, table_out
+from corpora.deid.work import Plan, Result, clean_file, clean_study, masked
+from corpora.errors import DataError, RunError
+from corpora.pool import ordered, usable_cores
+from corpora.readers import ReadOptions
+from corpora.readers.corpus import is_corpus
+from corpora.runs import OutputTarget, atomic_writer, begin, discard_work, output_target, write_manifest, writing
+from corpora.store import SHARDS, StudyWriter, from_row, read_rows
+
+Watch = Callable[[int, "int | None"], None]
+_PACKAGES: Final = ("pydicom", "numpy", "pyarrow")
+_MANY: Final = 1 << 30
+#: Reports that one process has cleaned before it would pay to start more of them.
+_LARGE: Final = 1 << 21
+_MOST_NAMED: Final = 20
+_FEW: Final = 10
+
+
+@dataclass(frozen=True, slots=True)
+class DeidSummary:
+    """What a run did: counts, actions as MIDI-B names them, and rejected files (their places, masked)."""
+
+    out: Path
+    kind: str
+    counts: dict[str, int]
+    actions: dict[str, int]
+    faults: tuple[str, ...]
+    seconds: float
+    untouched: bool = False
+
+
+@dataclass(slots=True)
+class _Totals:
+    counts: Counter[str]
+    actions: Counter[str]
+    codes: Counter[str]
+    years: Counter[str]
+    ages: Counter[str]
+    sexes: Counter[str]
+    manufacturers: Counter[str]
+
+
+def _totals() -> _Totals:
+    return _Totals(*(Counter() for _ in range(7)))
+
+
+def run_deidentify(
+    source: Path | str, out: Path | str, key_file: Path | str, *, preset: str = "basic", options: Iterable[str] = (),
+    table: str | None = None, surrogates: bool = False, audit_fraction: float = 0.0, pixels: bool = False,
+    workers: int | None = None, resume: bool = False, read: ReadOptions | None = None, command: Sequence[str] = (),
+    watch: Watch = lambda done, total: None,
+) -> DeidSummary:  # fmt: skip
+    """Clean a DICOM file or folder, a corpus, or a table of reports. Raises as ``corpora.deid.command.deidentify``."""
+    start = time.perf_counter()
+    key, profile = read_key(key_file), load_profile(preset, options, table)
+    src, target = Path(source), Path(out)
+    _check_places(str(source), target, Path(key_file))
+    config = {
+        "preset": profile.name, "table": profile.table.edition, "options": sorted(profile.options),
+        "surrogates": surrogates, "audit_fraction": audit_fraction, "pixels": pixels, "key": key.fingerprint,
+    }  # fmt: skip
+    run = _Run(src, target, key, profile, config, workers or usable_cores(), resume, tuple(command), watch, start)
+    if is_corpus(str(source)):
+        return run.corpus(Plan(src, target, profile, key, surrogates, audit_fraction, pixels, work=target / "partial"))
+    if str(source) != "-" and is_dicom(src):
+        return run.films(surrogates, audit_fraction, pixels)
+    return run.reports(str(source), read or ReadOptions(), surrogates, audit_fraction)
+
+
+def is_dicom(source: Path) -> bool:
+    """Whether a source is a DICOM file, or a folder with one in it. Raises ``DataError`` (``data.missing``)."""
+    if not source.exists():
+        raise DataError("data.missing", "no such file or folder", where=str(source))
+    if source.is_file():
+        return _has_mark(source) or source.suffix.lower() in (".dcm", ".dicom", ".ima")
+    return any(
+        _has_mark(path) or path.suffix.lower() in (".dcm", ".dicom") for path in source.rglob("*") if path.is_file()
+    )
+
+
+def _has_mark(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            return file.read(132)[128:] == b"DICM"
+    except OSError:
+        return False
+
+
+def _check_places(source: str, out: Path, key_file: Path) -> None:
+    if source != "-":
+        inside, around = out.resolve(), Path(source).resolve()
+        if inside == around or inside.is_relative_to(around) or around.is_relative_to(inside):
+            raise RunError(
+                "run.same_file", "source and output lie in each other", where=str(out), hint="name another output"
+            )
+    if key_file.resolve().is_relative_to(out.resolve()):
+        raise RunError(
+            "deid.key_place", "the key lies in the output, and whoever gets that would get it", where=str(key_file),
+            hint="keep the key elsewhere",
+        )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class _Run:
+    source: Path
+    out: Path
+    key: Key
+    profile: Profile
+    config: dict[str, Any]
+    workers: int
+    resume: bool
+    command: tuple[str, ...]
+    watch: Watch
+    start: float
+
+    # DICOM
+
+    def films(self, surrogates: bool, audit: float, pixels: bool) -> DeidSummary:
+        """Clean a file or every file below a folder."""
+        single = self.out if self.source.is_file() and self.out.suffix.lower() == ".dcm" else None
+        target = _film_target(self.out, single)
+        done = self._begun(target)
+        if done is not None:
+            return done
+        plan = Plan(self.source, self.out, self.profile, self.key, surrogates, audit, pixels, single, target.work)
+        paths, others = _listed(self.source)
+        journal = _Journal(target.work / "done.jsonl")
+        places = {self.key.digest("place", _place(self.source, path)).hex()[:24]: path for path in paths}
+        left = [path for place, path in places.items() if place not in journal.places]
+        work = partial(clean_file, plan)
+        results = self._noted(
+            ordered(work, iter(left), len(left), self.workers, partial(_killed, plan)), journal, len(paths)
+        )
+        for _ in results:
+            pass
+        totals = _totals()
+        totals.counts["other_files"] = others
+        faults = self._finish_films(target, plan, journal.read(), totals, single)
+        return self._summary("dicom", target, totals, faults)
+
+    def _finish_films(
+        self, target: OutputTarget, plan: Plan, results: Iterable[Result], totals: _Totals, single: Path | None
+    ) -> list[list[str]]:
+        folder = self.out if single is None else None
+        faults: list[list[str]] = []
+        findings: list[dict[str, Any]] = []
+        patients: set[str] = set()
+        with ExitStack() as stack:
+            sample = _Sample(stack, folder, "headers.csv", ("file", "tag", "keyword", "value", "action"), plan.audit)
+            for result in results:
+                if "fault" in result:
+                    faults.append(result["fault"])
+                    continue
+                _add(totals, result)
+                patients.add(result["patient"])
+                findings += [result["finding"] | {"file": result["out"]}] if "finding" in result else []
+                sample.add([[result["out"], *line] for line in result.get("sample", ())])
+        totals.counts["patients"] = len(patients - {""})
+        self._write_findings(target, findings, folder)
+        return faults
+
+    def _write_findings(self, target: OutputTarget, findings: list[dict[str, Any]], folder: Path | None) -> None:
+        if findings and folder is not None:
+            from corpora.deid.sheet import write_findings
+
+            write_findings(folder, findings, target.work / "thumbs")
+
+    # Corpora
+
+    def corpus(self, plan: Plan) -> DeidSummary:
+        """Clean a corpus folder into another one."""
+        target = output_target(self.out)
+        done = self._begun(target)
+        if done is not None:
+            return done
+        journal, totals = _Journal(target.work / "done.jsonl"), _totals()
+        left = (row for row in read_rows(self.source) if self._place(row["study_id"]) not in journal.places)
+        number = _manifest(self.source).get("counts", {}).get("studies")
+        work = partial(clean_study, plan)
+        results = self._noted(
+            ordered(work, left, number or _MANY, self.workers, partial(_killed_study, plan)), journal, number
+        )
+        for _ in results:
+            pass
+        self._count_facts(totals)
+        faults = self._finish_corpus(target, plan, journal, totals)
+        given = _manifest(self.source).get("aggregates")
+        return self._summary("corpus", target, totals, faults, given if isinstance(given, dict) else None)
+
+    def _place(self, study_id: str) -> str:
+        return self.key.digest("place", study_id).hex()[:24]
+
+    def _count_facts(self, totals: _Totals) -> None:
+        """Years, ages and sexes, before the studies lose them."""
+        for row in read_rows(self.source, ("study_id", "year", "age", "sex", "images", "meta")):
+            study = from_row(row)
+            makers = {image.manufacturer for image in study.images if image.manufacturer}
+            _add_facts(totals, dict(study.meta) | {"manufacturer": next(iter(makers), None)})
+
+    def _finish_corpus(self, target: OutputTarget, plan: Plan, journal: _Journal, totals: _Totals) -> list[list[str]]:
+        faults: list[list[str]] = []
+        findings: list[dict[str, Any]] = []
+        for stale in self.out.glob(SHARDS):
+            stale.unlink()
+        with ExitStack() as stack:
+            headers = _Sample(stack, self.out, "headers.csv", ("file", "tag", "keyword", "value", "action"), plan.audit)
+            reports = _Sample(stack, self.out, "reports.csv", ("study_id", "report"), plan.audit)
+            writer = stack.enter_context(StudyWriter(self.out))
+            for result in journal.read():
+                faults += result["faults"]
+                for film in result["films"]:
+                    _add(totals, film | {"facts": {}})
+                    findings += [film["finding"] | {"file": film["out"]}] if "finding" in film else []
+                    headers.add([[film["out"], *line] for line in film.get("sample", ())])
+                for category, found in result.get("spans", {}).items():
+                    totals.counts[f"spans_{category.lower()}"] += found
+                if result["row"] is None:
+                    continue
+                totals.counts["studies"] += 1
+                totals.counts["reports"] += result["row"]["text"] is not None
+                writer.append(from_row(result["row"]))
+                reports.add([[result["row"]["study_id"], result["report"]]] if "report" in result else [])
+        totals.counts["images"] = totals.counts.pop("films", 0)
+        self._write_findings(target, findings, self.out)
+        return faults
+
+    # Reports
+
+    def reports(self, source: str, options: ReadOptions, surrogates: bool, audit: float) -> DeidSummary:
+        """Clean a table, folder or archive of reports into a table."""
+        target = output_target(self.out, "reports.csv")
+        done = self._begun(target)
+        if done is not None:
+            return done
+        columns, rows = open_table(source, options)
+        cleaner = Cleaner(self.profile, self.key, surrogates, columns, audit)
+        size = Path(source).stat().st_size if Path(source).is_file() else 0
+        total = _MANY if size > _LARGE else 0
+        totals, faults = _totals(), []
+        folder = self.out if target.is_folder else None
+        with ExitStack() as stack:
+            writer = table_out(stack, target.table, target.format, columns.names)
+            sample = _Sample(stack, folder, "reports.csv", (*columns.names, "spans"), audit)
+            for group in ordered(partial(clean_row, cleaner), rows, total, self.workers, _killed_row):
+                for row in group:
+                    if row.cells is None:
+                        where = row.reject.provenance.row if row.reject else None
+                        faults.append([row.reject.code, row.reject.message, f"row {where}"] if row.reject else
+                                      ["worker.died", "the process that worked on the row died", "a row"])  # fmt: skip
+                        continue
+                    writer.append(row.cells)
+                    sample.add([[*row.cells]] if row.sampled else [])
+                    totals.counts["reports"] += 1
+                    for category, found in row.found.items():
+                        totals.counts[f"spans_{category.lower()}"] += found
+                self.watch(totals.counts["reports"], None)
+        return self._summary("reports", target, totals, faults)
+
+    # What all have in common
+
+    def _begun(self, target: OutputTarget) -> DeidSummary | None:
+        """Begin or go on with a run; its summary if it is complete. Raises ``RunError``."""
+        settings = target.work / "settings.json"
+        before = _json(target.manifest).get("config") or _json(settings) or None
+        busy = target.is_folder and self.out.is_dir() and any(self.out.iterdir())
+        if not self.resume and (busy or target.complete or (target.table.exists() and not target.is_folder)):
+            hint = (
+                "--resume goes on with the run that was interrupted" if before else "name another output, or empty it"
+            )
+            raise RunError("run.not_empty", "there is something in the output already", where=str(self.out), hint=hint)
+        if self.resume and before is not None:
+            changed = sorted(name for name in self.config if before.get(name) != self.config[name])
+            if changed:
+                raise RunError(
+                    "run.changed", f"the run there was begun with another {', '.join(changed)}", where=str(self.out),
+                    hint="give the same options and the same key, or name another output",
+                )  # fmt: skip
+            if target.complete:
+                manifest = _json(target.manifest)
+                return DeidSummary(
+                    self.out, "", manifest["counts"], manifest.get("actions", {}), (), 0.0, untouched=True
+                )
+        elif self.resume and busy:
+            raise RunError(
+                "run.damaged",
+                "there is no unfinished run in the folder",
+                where=str(self.out),
+                hint="name an empty folder",
+            )
+        begin(target, resume=self.resume)
+        with atomic_writer(settings) as file:
+            json.dump(self.config, file)
+        return None
+
+    def _noted(self, groups: Iterator[list[Result]], journal: _Journal, total: int | None) -> Iterator[Result]:
+        done = len(journal.places)
+        for group in groups:
+            journal.add(group)
+            done += len(group)
+            self.watch(done, total)
+            yield from group
+
+    def _summary(
+        self, kind: str, target: OutputTarget, totals: _Totals, faults: list[list[str]],
+        aggregates: dict[str, Any] | None = None,
+    ) -> DeidSummary:  # fmt: skip
+        totals.counts["rejected"] = len(faults)
+        target.failures.unlink(missing_ok=True)
+        if faults:
+            with atomic_writer(target.failures) as file:
+                for code, message, where in faults:
+                    file.write(json.dumps({"code": code, "message": message, "file": where}, ensure_ascii=False) + "\n")
+        manifest = write_manifest(
+            target.work / "manifest.json", command=_command(self.command, kind), config=self.config, inputs=[],
+            counts=totals.counts, wall_seconds=time.perf_counter() - self.start, packages=_PACKAGES,
+        )  # fmt: skip
+        manifest |= {
+            "kind": kind,
+            "actions": dict(sorted(totals.actions.items())),
+            "by_code": dict(sorted(totals.codes.items())),
+        }
+        manifest["deidentified"] = {
+            "profile": "PS3.15 Basic Application Level Confidentiality Profile",
+            "dates": self.profile.dates,
+        }
+        # counts of a few people tell of each of them
+        few = max(totals.counts["films"], totals.counts["studies"]) < _FEW
+        manifest["aggregates"] = {} if few else aggregates or {
+            "years": dict(sorted(totals.years.items())), "age_decades": dict(sorted(totals.ages.items())),
+            "sexes": dict(sorted(totals.sexes.items())), "manufacturers": dict(sorted(totals.manufacturers.items())),
+        }  # fmt: skip
+        with atomic_writer(target.manifest) as file:
+            json.dump(manifest, file, indent=2, ensure_ascii=False, default=str)
+            file.write("\n")
+        discard_work(target)
+        return DeidSummary(
+            self.out, kind, dict(totals.counts), dict(totals.actions), tuple(f"{where}: {message} [{code}]" for code, message, where in faults[:_MOST_NAMED]),  # noqa: E501
+            time.perf_counter() - self.start,
+        )  # fmt: skip
+
+
+def _command(command: Sequence[str], kind: str) -> list[str]:
+    """The command without its paths: those of a source may name somebody."""
+    return (
+        [Path(command[0]).name, *[part for part in command[1:] if part.startswith("-") or part.isalpha()]]
+        if command
+        else [f"deidentify {kind}"]
+    )
+
+
+def _film_target(out: Path, single: Path | None) -> OutputTarget:
+    if single is None:
+        return output_target(out)
+    if out.is_dir():
+        raise RunError("run.is_folder", f"{out} is a folder, not a DICOM file", hint="name another output")
+    beside = {"manifest": ".manifest.json", "failures": ".failures.jsonl", "work": ".partial"}
+    return OutputTarget(out, False, out, **{name: out.with_name(out.name + end) for name, end in beside.items()})
+
+
+def _listed(source: Path) -> tuple[list[Path], int]:
+    """The DICOM files below a folder in order, and how many other files there are."""
+    if source.is_file():
+        return [source], 0
+    files = sorted(path for path in source.rglob("*") if path.is_file())
+    films = [
+        path for path in files if _has_mark(path) or path.suffix.lower() in (".dcm", ".dicom", ".ima") or _is_bare(path)
+    ]
+    return films, len(files) - len(films)
+
+
+def _is_bare(path: Path) -> bool:
+    """Whether a file without a name that tells begins as a data set does."""
+    if path.suffix and not path.suffix[1:].isdigit():
+        return False
+    try:
+        with path.open("rb") as file:
+            return file.read(4) in (b"\x08\0\0\0", b"\x08\0\5\0", b"\x08\0\x16\0", b"\x08\0\x08\0", b"\x02\0\0\0")
+    except OSError:
+        return False
+
+
+def _place(source: Path, path: Path) -> str:
+    return path.relative_to(source).as_posix() if source.is_dir() else path.name
+
+
+def _killed(plan: Plan, path: Path) -> Result:
+    place = _place(plan.source, path)
+    fault = ["worker.died", "the process that read the file died", masked(place)]
+    return {"place": plan.key.digest("place", place).hex()[:24], "fault": fault}
+
+
+def _killed_study(plan: Plan, row: dict[str, Any]) -> Result:
+    place = plan.key.digest("place", row["study_id"]).hex()[:24]
+    return {
+        "place": place,
+        "films": [],
+        "row": None,
+        "faults": [["worker.died", "the process that read the study died", "*"]],
+    }
+
+
+def _killed_row(row: Any) -> Row:
+    return Row(None, Counter())
+
+
+class _Journal:
+    """What is done: a line for each item, added when its files are whole."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self.places: set[str] = {result["place"] for result in self.read()}
+        if path.is_file() and not path.read_bytes().endswith(b"\n"):
+            # a line that a kill cut off must not spoil the next one
+            with writing(path), path.open("a", encoding="utf-8") as file:
+                file.write("\n")
+
+    def add(self, results: Iterable[Result]) -> None:
+        """Note results that are done."""
+        with writing(self._path), self._path.open("a", encoding="utf-8") as file:
+            for result in results:
+                file.write(json.dumps(result, ensure_ascii=False, default=str) + "\n")
+                self.places.add(result["place"])
+
+    def read(self) -> Iterator[Result]:
+        """All that is noted; a line that was cut off when a run was killed is as if it was not there."""
+        if not self._path.is_file():
+            return
+        seen: set[str] = set()
+        with self._path.open(encoding="utf-8") as file:
+            for line in file:
+                try:
+                    result = json.loads(line)
+                except ValueError:
+                    continue
+                if result["place"] not in seen:
+                    seen.add(result["place"])
+                    yield result
+
+
+class _Sample:
+    """A table for the person who checks a sample; made when there is something for it."""
+
+    def __init__(self, stack: ExitStack, folder: Path | None, name: str, columns: Sequence[str], share: float) -> None:
+        self._stack, self._columns = stack, columns
+        self._path = None if folder is None or not share else folder / "audit" / name
+        self._writer: Any = None
+
+    def add(self, rows: Iterable[Sequence[Any]]) -> None:
+        """Add lines; the last two columns are for the person."""
+        for row in rows:
+            if self._path is None:
+                return
+            if self._writer is None:
+                with writing(self._path):
+                    self._path.parent.mkdir(parents=True, exist_ok=True)
+                self._writer = csv.writer(self._stack.enter_context(atomic_writer(self._path)), lineterminator="\n")
+                self._writer.writerow((*self._columns, "identity_left", "note"))
+            self._writer.writerow([*("" if cell is None else cell for cell in row), "", ""])
+
+
+def _add(totals: _Totals, result: Result) -> None:
+    totals.counts["films"] += 1
+    totals.actions.update(result.get("actions", {}))
+    totals.codes.update(result.get("codes", {}))
+    totals.counts["films_with_text_in_pixels"] += bool(result.get("finding", {}).get("boxes"))
+    _add_facts(totals, result.get("facts", {}))
+
+
+def _add_facts(totals: _Totals, facts: Any) -> None:
+    for counter, name in ((totals.years, "year"), (totals.sexes, "sex"), (totals.manufacturers, "manufacturer")):
+        if facts.get(name) is not None:
+            counter[str(facts[name])] += 1
+    age = facts.get("age")
+    if age is not None:
+        low = min(int(float(age) // 10), 9)
+        totals.ages["90+" if low == 9 else f"{10 * low}-{10 * low + 9}"] += 1
+
+
+def _json(path: Path) -> dict[str, Any]:
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return data if isinstance(data, dict) else {}
+
+
+def _manifest(corpus: Path) -> dict[str, Any]:
+    return _json(corpus / "manifest.json")
