@@ -258,7 +258,7 @@ _EXTRAS: Final = {
     "PIL": "corpus", "imagehash": "corpus", "matplotlib": "corpus", "pydicom": "corpus", "scipy": "corpus",
     "accelerate": "neural", "safetensors": "neural", "tokenizers": "neural", "torch": "neural",
     "transformers": "neural", "onnx": "onnx", "onnxruntime": "onnx", "onnxscript": "onnx",
-    "openpyxl": "review", "starlette": "review", "uvicorn": "review",
+    "openpyxl": "review", "ray": "ray", "starlette": "review", "uvicorn": "review",
 }  # fmt: skip
 
 

@@ -1,6 +1,3 @@
-"""The eye of radloop: chest films and uncertain labels to a trained encoder. Nothing is here yet.
-
-To come: preprocessing, uncertainty policies, training, prediction, evaluation and maps.
-"""
+"""The eye of radloop: chest films and uncertain labels to a trained encoder, its predictions and what they are worth."""
 
 __all__: list[str] = []

@@ -29,6 +29,7 @@ from vision.predict import load_model
 
 #: Largest difference of a probability between the exported network and this one.
 CLOSE: Final = 1e-4
+ONNX: Final = "model.onnx"
 _PACKAGES: Final = ("torch", "transformers", "onnx", "onnxruntime", "onnxscript")
 
 
@@ -65,10 +66,10 @@ def export(run: Path, out: Path, *, command: Iterable[str] = ()) -> ExportSummar
     model = load_model(run, "cpu")
     with writing(out):
         out.mkdir(parents=True, exist_ok=True)
-        _write_onnx(model, out / "model.onnx")
+        _write_onnx(model, out / ONNX)
         for name in ("config.json", "model.safetensors"):
             shutil.copyfile(run / name, out / name)
-    difference = largest_difference(model, out / "model.onnx")
+    difference = largest_difference(model, out / ONNX)
     if difference is not None and difference > CLOSE:
         raise RunError("vision.export", f"the exported network differs by {difference:.2g}", where=str(out))
     _write_labels(model, out / "labels.json")
