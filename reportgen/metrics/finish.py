@@ -19,7 +19,7 @@ TINY: Final = 1e-15
 
 
 def finish(name: str) -> Finish:
-    """The function kept as ``name``: ``mean``, ``bleu.N``, ``ratio``, ``f1``, ``f1.macro``, ``f1.macro.all``.
+    """The function kept as ``name``: ``mean``, ``ratio``, ``bleu.N``, ``sacrebleu``, ``f1``, ``kappa`` ...
 
     Raises ``DataError`` (``bench.finisher``) for a name of another version.
     """
@@ -60,6 +60,20 @@ def bleu(order: int) -> Finish:
     return value
 
 
+def sacrebleu(sums: Array) -> Array:
+    """sacrebleu's BLEU over 1, with its smoothing of precisions of nothing; sums as for ``bleu``."""
+    hits, guesses = sums[..., :4], sums[..., 4:8]
+    nothing = (hits == 0) & (guesses > 0)
+    halved = 2.0 ** np.cumsum(nothing, axis=-1)
+    whole = np.where(guesses > 0, guesses, 1.0)
+    precision = np.where(nothing, 1 / (halved * whole), hits / whole)
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        value = np.exp(np.log(precision).mean(axis=-1)) * np.exp(np.minimum(0, 1 - sums[..., 9] / sums[..., 8]))
+    # as there: no four words anywhere, or not one word right, is a score of 0
+    known: Array = np.where((guesses > 0).all(axis=-1) & (hits.sum(axis=-1) > 0), value, 0.0)
+    return known
+
+
 def f1(sums: Array) -> Array:
     """F1 of sums (hits, said, meant)."""
     return ratio(2 * sums[..., 0], sums[..., 1] + sums[..., 2])
@@ -95,5 +109,6 @@ _FINISHERS: Final[dict[str, Callable[[Array], Array]]] = {
     "f1.macro": macro_f1,
     "f1.macro.all": macro_f1_all,
     "kappa": agreement,
+    "sacrebleu": sacrebleu,
     **{f"bleu.{order}": bleu(order) for order in (1, 2, 3, 4)},
 }

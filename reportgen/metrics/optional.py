@@ -20,23 +20,31 @@ _RADCLIQ: Final = (2.450143, -1.24521631, -1.65084536, -0.994771702)
 
 
 class Sacrebleu:
-    """``sacrebleu.v1``: sacrebleu's corpus BLEU with its own tokenizer 13a, of reports as written, over 100."""
+    """``sacrebleu.v1``: sacrebleu's corpus BLEU with its tokenizer 13a, of reports as written, with case and without.
+
+    Over 1, as the other metrics are, where sacrebleu prints it over 100.
+    """
 
     name = "sacrebleu.v1"
     text = "written"
 
     def score(self, pairs: Sequence[Pair]) -> list[Scored]:
-        """The set's score is BLEU of the corpus, of its sums; a report's is its sentence BLEU."""
+        """Of each report its sentence BLEU, of the set that of the corpus."""
+        names = {"sacrebleu-13a": False, "sacrebleu-13a-lower": True}
         if find_spec("sacrebleu") is None:
-            return [not_scored("sacrebleu-13a", len(pairs), "not scored: needs the package sacrebleu")]
-        if len({len(pair.references) for pair in pairs}) > 1:
-            why = "not scored: reports have different numbers of references"
-            return [not_scored("sacrebleu-13a", len(pairs), why)]
+            return [not_scored(name, len(pairs), "not scored: needs the package sacrebleu") for name in names]
         from sacrebleu.metrics import BLEU
 
-        metric: Any = BLEU(effective_order=True)
-        values = np.array([metric.sentence_score(p.hypothesis, list(p.references)).score / 100 for p in pairs])
-        return [_mean("sacrebleu-13a-sentence", values, pairs)]
+        empty = {at: "empty draft" for at, pair in enumerate(pairs) if not pair.hypothesis.strip()}
+        scored = []
+        for name, lower in names.items():
+            metric: Any = BLEU(effective_order=True, lowercase=lower)
+            found = [metric.sentence_score(pair.hypothesis, list(pair.references)) for pair in pairs]
+            sums = np.array([[*s.counts, *s.totals, s.sys_len, s.ref_len] for s in found], dtype=np.float64)
+            values = np.array([s.score / 100 for s in found])
+            values[list(empty)] = np.nan
+            scored.append(Scored(name, values, sums.reshape(len(pairs), 10), "sacrebleu", empty))
+        return scored
 
 
 class RougeScore:
