@@ -21,6 +21,9 @@ bench_app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
+# narrower terminals get the values without their intervals
+_WIDE = 110
+
 Seed = Annotated[int, typer.Option(min=0, metavar="N", help="Seed of all that is drawn.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
@@ -173,4 +176,5 @@ def _print_table(data: dict[str, object]) -> None:
 
     from reportgen.terminal import to_table
 
-    Console().print(to_table(data))
+    console = Console()
+    console.print(to_table(data, interval=console.width >= _WIDE))

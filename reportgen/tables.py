@@ -151,6 +151,8 @@ def _unscored(bench: Bench) -> Iterator[dict[str, Any]]:
         for one in row.scored:
             if one.reason:
                 yield {"row": row.name, "study_id": None, "metric": one.name, "reason": one.reason}
+            # most reports have none of a label; the table counts them
+            if one.reason or one.name.startswith(_LABEL):
                 continue
             for at in np.flatnonzero(np.isnan(one.values)).tolist():
                 reason = one.reasons.get(at, "no value")

@@ -8,8 +8,8 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 
-def to_table(data: dict[str, Any]) -> Table:
-    """A line a metric, a column a row; the system has its interval, the baselines their value."""
+def to_table(data: dict[str, Any], *, interval: bool = True) -> Table:
+    """A line a metric, a column a row; the system has its interval if asked for, the baselines their value."""
     from rich import box
     from rich.markup import escape
     from rich.table import Table
@@ -24,7 +24,7 @@ def to_table(data: dict[str, Any]) -> Table:
     for row in data["rows"]:
         table.add_column(escape(row["name"]), justify="right")
     for name in shown_metrics(data):
-        cells = [cell_text(row["metrics"][name], interval=at == 0) for at, row in enumerate(data["rows"])]
+        cells = [cell_text(row["metrics"][name], interval=interval and at == 0) for at, row in enumerate(data["rows"])]
         table.add_row(escape(name), *map(escape, cells))
     table.add_row("different drafts", *(str(row["distinct"]) for row in data["rows"]))
     return table
