@@ -22,6 +22,8 @@ from reportgen.tables import read_scores
 from reportgen.types import Scored
 
 _LABEL: Final = "F1 "
+# of these neither more nor less is better
+_NO_SIDE: Final = ("length ratio",)
 _SAME: Final = {
     "protocol_sha256": "were scored under other protocols",
     "references_sha256": "have other references",
@@ -140,6 +142,7 @@ def _says(results: Sequence[dict[str, Any]]) -> Iterator[dict[str, Any]]:
     pairs = dict.fromkeys((result["one"], result["other"]) for result in results)
     for one, other in pairs:
         mine = [result for result in results if (result["one"], result["other"]) == (one, other)]
+        mine = [result for result in mine if result["metric"] not in _NO_SIDE]
         favours: dict[str, list[str]] = {one: [], other: [], "neither": []}
         for result in mine:
             if result["p_holm"] is None or result["p_holm"] >= 0.05 or not result["difference"]:

@@ -16,6 +16,9 @@ from reportgen.types import Array, Finish
 # the constants of pycocoevalcap, so that a precision of nothing is tiny and not undefined
 SMALL: Final = 1e-9
 TINY: Final = 1e-15
+# METEOR 1.5 tuned for English: alpha, beta, gamma, delta, and the weights of exact, stem, synonym, paraphrase
+_ALPHA, _BETA, _GAMMA, _DELTA = 0.85, 0.2, 0.6, 0.75
+_STAGES: Final = (1.0, 0.6, 0.8, 0.6)
 
 
 def finish(name: str) -> Finish:
@@ -74,6 +77,27 @@ def sacrebleu(sums: Array) -> Array:
     return known
 
 
+def meteor(sums: Array) -> Array:
+    """METEOR 1.5 for English of its 23 summed statistics (``MeteorStats`` of the jar, in its order),
+    with no chunk for a draft that is its reference word for word."""
+    length, reference, function, reference_function = (sums[..., at] for at in range(4))
+    stages = sums[..., 4:20].reshape(*sums.shape[:-1], 4, 4)
+    chunks, matched, reference_matched = (sums[..., at] for at in (20, 21, 22))
+    # of each stage: content words of draft and reference, function words of draft and reference
+    weighted = np.einsum("...sw,s->...w", stages, np.array(_STAGES))
+    hits = _DELTA * weighted[..., :2] + (1 - _DELTA) * weighted[..., 2:]
+    precision = _ratio0(hits[..., 0], _DELTA * (length - function) + (1 - _DELTA) * function)
+    recall = _ratio0(hits[..., 1], _DELTA * (reference - reference_function) + (1 - _DELTA) * reference_function)
+    mean_ = _ratio0(precision * recall, _ALPHA * precision + (1 - _ALPHA) * recall)
+    fragments = _ratio0(chunks, (matched + reference_matched) / 2)
+    result: Array = mean_ * (1 - _GAMMA * fragments**_BETA)
+    return result
+
+
+def _ratio0(part: Array, whole: Array) -> Array:
+    return np.nan_to_num(ratio(part, whole))
+
+
 def f1(sums: Array) -> Array:
     """F1 of sums (hits, said, meant)."""
     return ratio(2 * sums[..., 0], sums[..., 1] + sums[..., 2])
@@ -110,5 +134,6 @@ _FINISHERS: Final[dict[str, Callable[[Array], Array]]] = {
     "f1.macro.all": macro_f1_all,
     "kappa": agreement,
     "sacrebleu": sacrebleu,
+    "meteor": meteor,
     **{f"bleu.{order}": bleu(order) for order in (1, 2, 3, 4)},
 }

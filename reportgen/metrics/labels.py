@@ -96,7 +96,7 @@ def _scored(name: str, counts: Array, kept: str, empty: Mapping[int, str]) -> Sc
     """``counts`` is (n, labels, 3): hits, said, meant."""
     n = len(counts)
     pooled = counts.sum(axis=1)
-    sums = counts.reshape(n, -1) if kept.startswith("f1.macro") else pooled
+    sums = counts.reshape(n, counts.shape[1] * 3) if kept.startswith("f1.macro") else pooled
     values = np.asarray(finish("f1")(pooled), dtype=np.float64)
     neither = "neither draft nor reference has one of the labels"
     reasons = {at: neither for at in np.flatnonzero(np.isnan(values)).tolist()} | dict(empty)

@@ -7,6 +7,7 @@ they do not fit, so white space is flattened and the process has a time limit.
 
 from __future__ import annotations
 
+import math
 import os
 import shutil
 import subprocess
@@ -20,10 +21,13 @@ from typing import IO, Final
 
 import numpy as np
 
-from reportgen.types import Pair, Scored
+from reportgen.metrics.finish import finish
+from reportgen.types import Array, Pair, Scored
 
-_SECONDS: Final = 60.0
-_SECONDS_A_PAIR: Final = 0.1
+# reading its paraphrases alone takes a busy machine a minute
+_SECONDS: Final = 180.0
+_SECONDS_A_PAIR: Final = 0.2
+_STATISTICS: Final = 23
 _EMPTY: Final = "empty draft"
 
 
@@ -34,18 +38,17 @@ class Meteor:
     text = "tokens"
 
     def score(self, pairs: Sequence[Pair]) -> list[Scored]:
-        """Scores of each report; the value of the set is their mean, and differs from the jar's own, which pools."""
+        """Scores of each report; that of the set is of the pooled statistics, as the jar's own."""
         jar, why = meteor_jar()
         if jar is None:
             return [not_scored("METEOR", len(pairs), why)]
         try:
-            values, total = _run(jar, pairs)
+            values, sums = _run(jar, pairs)
         except (OSError, ValueError) as error:
-            return [not_scored("METEOR", len(pairs), f"the METEOR jar failed: {error}")]
+            return [not_scored("METEOR", len(pairs), f"not scored: the METEOR jar failed: {error}")]
         empty = {at: _EMPTY for at, pair in enumerate(pairs) if not pair.hypothesis.strip()}
-        sums = np.column_stack([values, np.ones(len(pairs))])
         values[list(empty)] = np.nan
-        return [Scored("METEOR", values, sums, "mean", empty, evidence={-1: total})]
+        return [Scored("METEOR", values, sums, "meteor", empty)]
 
 
 def not_scored(name: str, n: int, why: str, *, higher_is_better: bool = True) -> Scored:
@@ -69,7 +72,10 @@ def meteor_jar() -> tuple[Path | None, str]:
     return None, "not scored: needs pycocoevalcap, or the jar's path in RADLOOP_METEOR_JAR"
 
 
-def _run(jar: Path, pairs: Sequence[Pair]) -> tuple[np.ndarray, float]:  # type: ignore[type-arg]
+def _run(jar: Path, pairs: Sequence[Pair]) -> tuple[Array, Array]:
+    """Scores (n,), and statistics (n, 23). Raises ``ValueError`` if the jar stops, or its numbers are not ours."""
+    if not pairs:
+        return np.zeros(0), np.zeros((0, _STATISTICS))
     command = ["java", "-jar", "-Xmx2G", str(jar), "-", "-", "-stdio", "-l", "en", "-norm"]
     with _process(command, _SECONDS + _SECONDS_A_PAIR * len(pairs)) as (writer, reader):
         writing = Thread(target=_send, args=(writer, [_line(pair) for pair in pairs]), daemon=True)
@@ -78,7 +84,15 @@ def _run(jar: Path, pairs: Sequence[Pair]) -> tuple[np.ndarray, float]:  # type:
         writing.join()
         _send(writer, ["EVAL ||| " + " ||| ".join(statistics)])
         values = np.array([float(_answer(reader)) for _ in pairs])
-        return values, float(_answer(reader))
+        total = float(_answer(reader))
+    sums = np.array([[float(one) for one in line.split()] for line in statistics])
+    if sums.shape == (len(pairs), _STATISTICS):
+        # as the jar pools them: a draft that is its reference has no break in it
+        whole = (sums[:, 0] == sums[:, 21]) & (sums[:, 1] == sums[:, 22]) & (sums[:, 20] == 1)
+        sums[whole, 20] = 0
+    if sums.shape != (len(pairs), _STATISTICS) or not math.isclose(finish("meteor")(sums.sum(axis=0)), total, abs_tol=1e-9):
+        raise ValueError("its statistics do not give its score: another version of METEOR?")
+    return values, sums
 
 
 def _line(pair: Pair) -> str:
