@@ -1,9 +1,9 @@
 """The rows that stand under every system: what no system should fail to beat.
 
-    constant            one normal report, written by hand, for every study
-    most-common         the report that is most frequent in training (in the references, where no training is given)
-    random-train        a training report drawn by chance
-    nearest-neighbour   the training report whose words are nearest to the draft's: retrieval in the system's place
+constant            one normal report, written by hand, for every study
+most-common         the report that is most frequent in training (in the references, where no training is given)
+random-train        a training report drawn by chance
+nearest-neighbour   the training report whose words are nearest to the draft's: retrieval in the system's place
 """
 
 from __future__ import annotations

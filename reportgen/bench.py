@@ -1,13 +1,13 @@
 """``radloop bench score``: one system's drafts, scored under a protocol, beside the rows that it should beat.
 
-    DIR/
-      table.md, table.csv, table.json, table.tex     the table, with intervals and significance
-      report.html                                    the same with plots and the worst drafts
-      scores.parquet                                 row, study_id, a column for each metric
-      sums.parquet                                   what intervals and tests are made of (see reportgen.types.Scored)
-      unscored.jsonl                                 what has no score, and why
-      errors.jsonl                                   what the clinical score charges, with the sentences
-      manifest.json                                  last
+DIR/
+  table.md, table.csv, table.json, table.tex     the table, with intervals and significance
+  report.html                                    the same with plots and the worst drafts
+  scores.parquet                                 row, study_id, a column for each metric
+  sums.parquet                                   what intervals and tests are made of (see reportgen.types.Scored)
+  unscored.jsonl                                 what has no score, and why
+  errors.jsonl                                   what the clinical score charges, with the sentences
+  manifest.json                                  last
 """
 
 from __future__ import annotations
@@ -156,7 +156,7 @@ def _training(source: Path | str, protocol: Protocol) -> dict[str, str]:
 
 
 def _label_states(path: Path, protocol: Protocol) -> dict[str, Sequence[State]]:
-    """The labels of references, in the order of the schema. Raises ``DataError`` (``bench.labels``) for one it lacks."""
+    """The labels of references, in the order of the schema. Raises ``DataError`` (``bench.labels``) for one missing."""
     from labeler.base import load
     from labeler.score_io import STATES, read_labels
 
@@ -169,7 +169,9 @@ def _label_states(path: Path, protocol: Protocol) -> dict[str, Sequence[State]]:
     for label, column in zip(wanted, columns, strict=True):
         if column is not None and column.bad is not None:
             raise DataError("bench.labels", f"a cell of {label!r} is no state", where=f"{path}, row {column.bad[0]}")
-    rows = ([None if column is None else STATES[column.codes[at]] for column in columns] for at in range(len(table.ids)))
+    rows = (
+        [None if column is None else STATES[column.codes[at]] for column in columns] for at in range(len(table.ids))
+    )
     return dict(zip(table.ids, rows, strict=True))
 
 

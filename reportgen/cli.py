@@ -39,7 +39,8 @@ def score_cli(
         Path | None, typer.Option(metavar="T", help="Training reports: for baselines, and for protocols that cut.")
     ] = None,
     labels_of_references: Annotated[
-        Path | None, typer.Option(metavar="L", help="Label table of the references; the labeler reads them if not given.")
+        Path | None,
+        typer.Option(metavar="L", help="Label table of the references; the labeler reads them if not given."),
     ] = None,
     any_references: Annotated[
         bool, typer.Option("--any-references", help="Take references that are not those of the protocol.")
@@ -117,7 +118,9 @@ def run_cli(
     typer.echo(json.dumps(data, indent=2, ensure_ascii=False) if json_ else to_markdown(data))
     typer.echo(f"wrote {out / 'summary.json'}", err=True)
     if data["failed"]:
-        typer.echo(f"{len(data['failed'])} drafts could not be had; the reasons are in {out / 'failures.jsonl'}", err=True)
+        typer.echo(
+            f"{len(data['failed'])} drafts could not be had; the reasons are in {out / 'failures.jsonl'}", err=True
+        )
         raise typer.Exit(1)
 
 

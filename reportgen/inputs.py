@@ -1,12 +1,12 @@
 """Drafts and references as published systems write them.
 
-    CSV, TSV, JSONL, Parquet       an id column and a text column, found by name
-    cvt2distilgpt2's CSV           report,dicom_id
-    R2Gen's res.csv and gts.csv    one column, no header: reports are numbered, and joined by order
-    R2GenGPT's JSON                {id: [text, ...]} or {id: text}
-    ReXrank's JSON                 {id: {"report": ..., "model_prediction": ...}}
-    R2Gen's annotation             {"train": [{"id": ..., "report": ...}], "val": [...], "test": [...]}
-    corpus folders, Open-i, MIMIC  as every command reads them, by section
+CSV, TSV, JSONL, Parquet       an id column and a text column, found by name
+cvt2distilgpt2's CSV           report,dicom_id
+R2Gen's res.csv and gts.csv    one column, no header: reports are numbered, and joined by order
+R2GenGPT's JSON                {id: [text, ...]} or {id: text}
+ReXrank's JSON                 {id: {"report": ..., "model_prediction": ...}}
+R2Gen's annotation             {"train": [{"id": ..., "report": ...}], "val": [...], "test": [...]}
+corpus folders, Open-i, MIMIC  as every command reads them, by section
 """
 
 from __future__ import annotations
@@ -147,7 +147,8 @@ def _text_columns(header: Sequence[str], role: Role, path: Path) -> list[int]:
     at = _column(header, _TEXTS[role])
     if at is None:
         raise DataError(
-            "bench.column", f"no column holds {role}", where=str(path), hint=f"name it one of: {', '.join(_TEXTS[role])}"
+            "bench.column", f"no column holds {role}", where=str(path),
+            hint=f"name it one of: {', '.join(_TEXTS[role])}",
         )  # fmt: skip
     if header[at] in ("findings", "section_findings"):
         also = _column(header, ("impression", "section_impression"))

@@ -145,7 +145,10 @@ def prepare(
     done["drafts"] = "lower case, one blank between words" if decoded else f"cleaned: {protocol.cleaning}"
     draft = _decoded if decoded else lambda text: clean(protocol.cleaning, text)
     tokens = [
-        Pair(pair.study_id, draft(pair.hypothesis) if pair.hypothesis.strip() else "", tuple(map(reference, pair.references)))
+        Pair(
+            pair.study_id, draft(pair.hypothesis) if pair.hypothesis.strip() else "",
+            tuple(map(reference, pair.references)),
+        )
         for pair in pairs
     ]  # fmt: skip
     return Prepared(tokens, done)

@@ -217,7 +217,12 @@ def to_markdown(data: dict[str, Any]) -> str:
     if not groups:
         return f"# {data['name']}\n\nNo drafts were scored.\n"
     heads = ["", *(f"{group['system']}, {group['split']} ({len(group['seeds'])} seeds)" for group in groups)]
-    lines = [f"# {data['name']} under {data['protocol']}", "", "| " + " | ".join(heads) + " |", "|---" * len(heads) + "|"]
+    lines = [
+        f"# {data['name']} under {data['protocol']}",
+        "",
+        "| " + " | ".join(heads) + " |",
+        "|---" * len(heads) + "|",
+    ]
     for name in groups[0]["metrics"]:
         if not name.startswith("F1 "):
             lines.append(f"| {name} | " + " | ".join(_cell(group["metrics"].get(name)) for group in groups) + " |")

@@ -132,7 +132,9 @@ def _md(text: str) -> str:
 
 
 def _tex(text: str) -> str:
-    escaped = "".join({"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}.get(c, c) for c in text)
+    escaped = "".join(
+        {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}.get(c, c) for c in text
+    )
     return "".join("\\" + c if c in "_%&#$" else c for c in escaped)
 
 

@@ -1,9 +1,9 @@
 """What every metric has to hold to: for our own, and for that of another package.
 
-    from reportgen.testing import check_metric
+from reportgen.testing import check_metric
 
-    def test_my_metric():
-        check_metric(MyMetric)
+def test_my_metric():
+    check_metric(MyMetric)
 """
 
 from __future__ import annotations
@@ -57,7 +57,14 @@ def check_metric(factory: Callable[[], Metric]) -> None:
 
 
 def _hostile() -> list[list[Pair]]:
-    texts = ("Сердце не увеличено .", "心臓は正常 。", "a\nb\r\nc\td", "no " * 2000, "<unk> ||| \\ \" ' \u202e", "é" * 50)
+    texts = (
+        "Сердце не увеличено .",
+        "心臓は正常 。",
+        "a\nb\r\nc\td",
+        "no " * 2000,
+        "<unk> ||| \\ \" ' \u202e",
+        "é" * 50,
+    )
     several = [Pair("m", "no effusion .", ("no effusion .", "no pleural effusion is seen .")), Pair("n", "x", ("y",))]
     return [[Pair(str(at), text, (_REPORTS[at % 5],)) for at, text in enumerate(texts)], several]
 
@@ -83,7 +90,9 @@ def _check_same(metric: Metric, some: Sequence[Scored], others: Sequence[Scored]
 def _check_empty(metric: Metric, scored: Sequence[Scored], at: int) -> None:
     for one in scored:
         counted = not one.higher_is_better or np.isnan(one.values[at])
-        assert counted, f"{metric.name}: {one.name} gives an empty draft {one.values[at]} without counting it as unscored"
+        assert counted, (
+            f"{metric.name}: {one.name} gives an empty draft {one.values[at]} without counting it as unscored"
+        )
 
 
 def _check_order(metric: Metric, some: Sequence[Scored], others: Sequence[Scored]) -> None:

@@ -1,7 +1,7 @@
 """How a protocol turns a report into the words that text metrics count.
 
-    clean("r2gen-iu", "Heart size 1.5 cm; clear.")       'heart size 15 cm clear .'
-    Vocabulary.of(train, 3).cut(text, 60)                 what R2Gen decodes of a reference
+clean("r2gen-iu", "Heart size 1.5 cm; clear.")       'heart size 15 cm clear .'
+Vocabulary.of(train, 3).cut(text, 60)                 what R2Gen decodes of a reference
 """
 
 from __future__ import annotations
@@ -101,7 +101,8 @@ _DROPPED: Final = frozenset(
     ["''", "'", "``", "`", '"', ".", "?", "!", ",", ":", "-", "--", "...", ";", "-LRB-", "-RRB-", "-LCB-", "-RCB-"]
 )
 _ABBREVIATED: Final = frozenset(
-    "dr. mr. mrs. ms. prof. st. jr. sr. vs. etc. e.g. i.e. a.m. p.m. u.s. approx. fig. inc. ltd. co. corp. dept. ct.".split()
+    "dr. mr. mrs. ms. prof. st. jr. sr. vs. etc. e.g. i.e. a.m. p.m. u.s. approx. fig. inc. ltd. co. corp. dept. "
+    "ct.".split()
 )  # fmt: skip
 _PTB: Final = re.compile(
     r"[a-z]\.(?:[a-z]\.)+"  # p.m.

@@ -10,7 +10,9 @@ from typing import Final
 from reportgen.clinical.config import ClinicalConfig
 
 _WORD: Final = re.compile(r"[a-z]+(?:-[a-z]+)*")
-_SIZE: Final = re.compile(r"(\d+(?:\.\d+)?)(?:\s*(?:x|by|-|to)\s*(\d+(?:\.\d+)?))?\s*(mm|cm|millimeters?|centimeters?)\b")
+_SIZE: Final = re.compile(
+    r"(\d+(?:\.\d+)?)(?:\s*(?:x|by|-|to)\s*(\d+(?:\.\d+)?))?\s*(mm|cm|millimeters?|centimeters?)\b"
+)
 # where the words after a finding begin to belong to the next one
 _NEXT: Final = re.compile(r",|;|\band\b|\bwith\b|\bwithout\b|\bor\b|\bplus\b|\bbut\b|\bas well as\b")
 _BOTH: Final = frozenset(("right", "left"))

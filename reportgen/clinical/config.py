@@ -80,6 +80,4 @@ class ClinicalConfig(_Strict):
 def load_clinical(name: str = "radloop-clinical.v1") -> ClinicalConfig:
     """The shipped configuration called ``name``, or the one in that file. Raises ``ConfigError``."""
     path = Path(name)
-    return load_yaml(
-        path if path.suffix in (".yaml", ".yml") else config_path(f"clinical/{name}.yaml"), ClinicalConfig
-    )
+    return load_yaml(path if path.suffix in (".yaml", ".yml") else config_path(f"clinical/{name}.yaml"), ClinicalConfig)

@@ -129,7 +129,7 @@ def _sets(a: frozenset[str], b: frozenset[str], costs: tuple[float, float, float
 
 
 def _places(a: Attributes, b: Attributes, costs: Costs) -> float:
-    if "everywhere" in a.places and len(b.places) > 1 or "everywhere" in b.places and len(a.places) > 1:
+    if ("everywhere" in a.places and len(b.places) > 1) or ("everywhere" in b.places and len(a.places) > 1):
         return costs.place_partly
     return _sets(a.places, b.places, (costs.place_wrong, costs.place_partly, costs.place_unsaid))
 

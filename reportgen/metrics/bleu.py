@@ -28,7 +28,7 @@ class Bleu:
         """Scores of each report and, of sums, of the set."""
         sums = counts(pairs)
         names = [(f"BLEU_{order}", f"bleu.{order}") for order in range(1, _ORDERS + 1)]
-        empty = {at: "empty draft" for at in np.flatnonzero(sums[:, 8] == 0).tolist()}
+        empty = dict.fromkeys(np.flatnonzero(sums[:, 8] == 0).tolist(), "empty draft")
         return [_scored(name, kept, sums, empty) for name, kept in names]
 
 

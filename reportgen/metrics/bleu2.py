@@ -31,7 +31,7 @@ class Bleu2Sentence:
         with np.errstate(over="ignore", divide="ignore"):
             ratio = sums[:, 9] / np.maximum(sums[:, 8], 1e-9)
             values = np.sqrt(precision) * np.where(ratio >= 1, np.exp(1 - ratio), 1.0)
-        empty = {at: "empty draft" for at in np.flatnonzero(sums[:, 8] == 0).tolist()}
+        empty = dict.fromkeys(np.flatnonzero(sums[:, 8] == 0).tolist(), "empty draft")
         values[list(empty)] = 0.0
         kept = np.column_stack([values, np.ones(len(pairs))])
         values[list(empty)] = np.nan

@@ -3,8 +3,8 @@
     score = worth / (worth + errors),  worth = base + credit * right
 
 ``right`` is the weight of the reference's findings that the draft has, less what is off about them; ``errors`` adds up
-omissions, false findings, and wrong sides, places, severities, sizes, changes and certainties. Denied normals are nearly
-free. 1 is a draft without error; see ``configs/clinical/radloop-clinical.v1.yaml`` for every number in it.
+omissions, false findings, and wrong sides, places, severities, sizes, changes and certainties. Denied normals are
+nearly free. 1 is a draft without error; see ``configs/clinical/radloop-clinical.v1.yaml`` for every number in it.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Agreement of the labels that a labeler reads in draft and reference.
 
-``ce`` stands for clinical efficacy, the name that papers use. Micro F1 rewards the label No Finding, so it comes with and
-without; a label that neither side ever has drops out of the macro mean, and ``-zero`` counts it as 0, as scikit-learn
-does. Uncertain counts as the protocol's convention says, which is part of the metric's name in the table.
+``ce`` stands for clinical efficacy, the name that papers use. Micro F1 rewards the label No Finding, so it comes with
+and without; a label that neither side ever has drops out of the macro mean, and ``-zero`` counts it as 0, as scikit-learn
+does. Uncertain counts as the protocol's convention says.
 """
 
 from __future__ import annotations
@@ -99,7 +99,7 @@ def _scored(name: str, counts: Array, kept: str, empty: Mapping[int, str]) -> Sc
     sums = counts.reshape(n, counts.shape[1] * 3) if kept.startswith("f1.macro") else pooled
     values = np.asarray(finish("f1")(pooled), dtype=np.float64)
     neither = "neither draft nor reference has one of the labels"
-    reasons = {at: neither for at in np.flatnonzero(np.isnan(values)).tolist()} | dict(empty)
+    reasons = dict.fromkeys(np.flatnonzero(np.isnan(values)).tolist(), neither) | dict(empty)
     values[list(empty)] = np.nan
     return Scored(name, values, sums, kept, reasons)
 

@@ -90,7 +90,9 @@ def _run(jar: Path, pairs: Sequence[Pair]) -> tuple[Array, Array]:
         # as the jar pools them: a draft that is its reference has no break in it
         whole = (sums[:, 0] == sums[:, 21]) & (sums[:, 1] == sums[:, 22]) & (sums[:, 20] == 1)
         sums[whole, 20] = 0
-    if sums.shape != (len(pairs), _STATISTICS) or not math.isclose(finish("meteor")(sums.sum(axis=0)), total, abs_tol=1e-9):
+    if sums.shape != (len(pairs), _STATISTICS) or not math.isclose(
+        finish("meteor")(sums.sum(axis=0)), total, abs_tol=1e-9
+    ):
         raise ValueError("its statistics do not give its score: another version of METEOR?")
     return values, sums
 

@@ -17,7 +17,8 @@ from reportgen.clinical import Reader, compare_findings, load_clinical
 from reportgen.types import Array, Pair, Scored
 
 _COMPARED: Final = re.compile(
-    r"\b(?:unchanged|(?:un)?changed (?:from|since)|no (?:significant |interval |relevant |appreciable )*change|interval|"
+    r"\b(?:unchanged|(?:un)?changed (?:from|since)|no (?:significant |interval |relevant |appreciable )*change|"
+    r"interval|"
     r"compar(?:ed|ison|ing)|prior (?:exam\w*|stud\w+|film|radiograph\w*|chest|image\w*)|previous(?:ly)?|since (?:the )?"
     r"(?:prior|last|previous|yesterday)|again (?:seen|noted|demonstrated|identified|visuali[sz]ed)|(?:has|have) "
     r"(?:improved|worsened|progressed|increased|decreased|resolved|cleared|been (?:removed|placed|advanced|withdrawn))|"
