@@ -124,7 +124,8 @@ def _table(path: Path, delimiter: str, role: Role) -> Texts:
             lines = [row[0] if row else "" for row in (first, *rows)]
             return Texts(str(path), [str(n) for n in range(1, len(lines) + 1)], [(t,) for t in lines], numbered=True)
         id_at, text_at = _column(header, _IDS), _text_columns(header, role, path)
-        ids, texts = [], []
+        ids: list[str] = []
+        texts: list[tuple[str, ...]] = []
         for number, row in enumerate((row for row in rows if row), 1):
             if len(row) != len(header):
                 message = f"the row has {len(row)} cells where the header has {len(header)}"
@@ -254,7 +255,8 @@ def _studies(source: str, sections: str, split: str) -> Texts:
     from corpora.types import Reject
 
     parts = _parts(source) if detect(source) == "corpus" else {}
-    ids, texts = [], []
+    ids: list[str] = []
+    texts: list[tuple[str, ...]] = []
     train: dict[str, str] = {}
     for record in open_source(source):
         if isinstance(record, Reject):

@@ -16,12 +16,11 @@ from __future__ import annotations
 import json
 import shlex
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
@@ -30,6 +29,9 @@ from corpora.errors import ConfigError, DataError
 from corpora.runs import atomic_writer, hash_input, write_manifest, writing
 from reportgen.bench import Watch, score
 from reportgen.recipe import BenchRecipe, System
+
+# stdout carries the summary alone
+_STDERR: Final = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +150,7 @@ def _folder(system: System, home: Path) -> Path:
 def _call(command: list[str], timeout: float, folder: Path) -> None:
     try:
         ended = subprocess.run(
-            command, cwd=folder, timeout=timeout, check=False, stdin=subprocess.DEVNULL, stdout=sys.stderr, stderr=None
+            command, cwd=folder, timeout=timeout, check=False, stdin=subprocess.DEVNULL, stdout=_STDERR
         )
     except subprocess.TimeoutExpired:
         raise _CommandError(f"the command took longer than {timeout:g} s") from None

@@ -13,7 +13,7 @@ from corpora.config import load_yaml
 from corpora.resources import config_path
 from reportgen.metrics import Metric
 from reportgen.tokens import words
-from reportgen.types import Pair
+from reportgen.types import Array, Pair
 
 Kind = Literal[
     "negation", "side", "severity", "location", "size", "change", "uncertainty", "rewording", "false finding",
@@ -72,7 +72,7 @@ def sensitivity(metric: Metric, contrasts: Sequence[Contrast]) -> dict[str, dict
     return table
 
 
-def _values(metric: Metric, asked: Sequence[Contrast], kind: str) -> list[np.ndarray]:  # type: ignore[type-arg]
+def _values(metric: Metric, asked: Sequence[Contrast], kind: str) -> list[Array]:
     said = [words(text) if metric.text == "tokens" else text for text in (getattr(one, kind) for one in asked)]
     meant = [words(one.reference) if metric.text == "tokens" else one.reference for one in asked]
     pairs = [Pair(str(at), a, (b,)) for at, (a, b) in enumerate(zip(said, meant, strict=True))]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Final
 
 from corpora.labels import NEGATIVE, POSITIVE, State
@@ -13,7 +14,7 @@ from labeler.base import Labeler, load
 from labeler.rules.sentences import sentences
 from labeler.types import Mention
 from reportgen.clinical.attributes import AttributeReader, Attributes
-from reportgen.clinical.config import ClinicalConfig
+from reportgen.clinical.config import ClinicalConfig, load_clinical
 
 _MOST_SENTENCES: Final = 200_000
 _LONGEST: Final = 2_000
@@ -95,6 +96,12 @@ class Reader:
         if limits is None or said.size is None or mention.state != POSITIVE or not _ABOVE.search(sentence.lower()):
             return False
         return not limits[0] <= said.size <= limits[1]
+
+
+@cache
+def load_reader(name: str = "radloop-clinical.v1") -> Reader:
+    """The reader of a configuration; made once, because its labeler takes a second to make."""
+    return Reader(load_clinical(name))
 
 
 def _overlap(one: Mention, other: Mention) -> bool:

@@ -15,7 +15,7 @@ from typing import Final
 
 import numpy as np
 
-from reportgen.clinical import Comparison, Reader, compare_findings, load_clinical
+from reportgen.clinical import Comparison, compare_findings, load_reader
 from reportgen.types import Pair, Scored
 
 _KINDS: Final = ("omission", "false finding")
@@ -28,8 +28,8 @@ class Clinical:
     text = "written"
 
     def __init__(self, config: str = "radloop-clinical.v1") -> None:
-        self._config = load_clinical(config)
-        self._reader = Reader(self._config)
+        self._reader = load_reader(config)
+        self._config = self._reader.config
 
     def compare(self, draft: str, reference: str) -> Comparison:
         """The comparison of one draft with one reference: its score and its errors."""

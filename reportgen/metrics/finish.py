@@ -115,7 +115,7 @@ def macro_f1_all(sums: Array) -> Array:
 
 
 def _each(sums: Array) -> Array:
-    return f1(sums.reshape(*sums.shape[:-1], -1, 3))
+    return f1(sums.reshape(*sums.shape[:-1], sums.shape[-1] // 3, 3))
 
 
 def agreement(sums: Array) -> Array:

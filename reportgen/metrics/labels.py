@@ -1,13 +1,14 @@
 """Agreement of the labels that a labeler reads in draft and reference.
 
 ``ce`` stands for clinical efficacy, the name that papers use. Micro F1 rewards the label No Finding, so it comes with
-and without; a label that neither side ever has drops out of the macro mean, and ``-zero`` counts it as 0, as scikit-learn
-does. Uncertain counts as the protocol's convention says.
+and without; a label that neither side ever has drops out of the macro mean, and ``-zero`` counts it as 0, as
+scikit-learn does. Uncertain counts as the protocol's convention says.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Final
 
 import numpy as np
@@ -41,7 +42,7 @@ class LabelF1:
         uncertain: str = "positive",
         references: Mapping[str, Sequence[State]] | None = None,
     ) -> None:
-        self._labeler = load(labeler, schema)
+        self._labeler = _load(labeler, schema)
         self._uncertain = uncertain
         self._references = references or {}
 
@@ -90,6 +91,10 @@ class LabelF1:
             (f"ce-macro-{count}-zero", every, "f1.macro.all"), ("ce-micro-findings", found, "f1"),
             *([("ce-micro-5", five, "f1"), ("ce-macro-5", five, "f1.macro")] if five else []),
         ]  # fmt: skip
+
+
+# compiling its lexicon takes a labeler a second
+_load = cache(load)
 
 
 def _scored(name: str, counts: Array, kept: str, empty: Mapping[int, str]) -> Scored:

@@ -137,6 +137,6 @@ def _process(command: Sequence[str], seconds: float) -> Iterator[tuple[IO[str], 
             process.wait()
             for stream in (process.stdin, process.stdout):
                 try:
-                    stream and stream.close()
+                    stream.close()
                 except OSError:
                     continue

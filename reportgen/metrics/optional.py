@@ -5,6 +5,7 @@ Nothing is ever fetched: weights are a folder of yours, named in the environment
 
 from __future__ import annotations
 
+import importlib
 import os
 from collections.abc import Callable, Sequence
 from importlib.util import find_spec
@@ -33,12 +34,12 @@ class Sacrebleu:
         names = {"sacrebleu-13a": False, "sacrebleu-13a-lower": True}
         if find_spec("sacrebleu") is None:
             return [not_scored(name, len(pairs), "not scored: needs the package sacrebleu") for name in names]
-        from sacrebleu.metrics import BLEU
+        bleu: Any = importlib.import_module("sacrebleu.metrics").BLEU
 
         empty = {at: "empty draft" for at, pair in enumerate(pairs) if not pair.hypothesis.strip()}
         scored = []
         for name, lower in names.items():
-            metric: Any = BLEU(effective_order=True, lowercase=lower)
+            metric: Any = bleu(effective_order=True, lowercase=lower)
             found = [metric.sentence_score(pair.hypothesis, list(pair.references)) for pair in pairs]
             sums = np.array([[*s.counts, *s.totals, s.sys_len, s.ref_len] for s in found], dtype=np.float64)
             values = np.array([s.score / 100 for s in found])
@@ -58,11 +59,11 @@ class RougeScore:
         names = {"rouge-score-L": False, "rouge-score-L-stem": True}
         if find_spec("rouge_score") is None:
             return [not_scored(name, len(pairs), "not scored: needs the package rouge-score") for name in names]
-        from rouge_score.rouge_scorer import RougeScorer
+        rouge: Any = importlib.import_module("rouge_score.rouge_scorer").RougeScorer
 
         scored = []
         for name, stem in names.items():
-            scorer: Any = RougeScorer(["rougeL"], use_stemmer=stem)
+            scorer: Any = rouge(["rougeL"], use_stemmer=stem)
             values = [scorer.score(pair.reference, pair.hypothesis)["rougeL"].fmeasure for pair in pairs]
             scored.append(_mean(name, np.array(values, dtype=np.float64), pairs))
         return scored
@@ -131,8 +132,6 @@ def chexbert() -> _Weighted:
 
 
 def _bertscore(weights: str, pairs: Sequence[Pair]) -> Array:
-    import importlib
-
     module: Any = importlib.import_module("bert_score")
     layers = int(os.environ.get("RADLOOP_BERTSCORE_LAYERS", "5"))
     scores = module.score(
@@ -142,32 +141,24 @@ def _bertscore(weights: str, pairs: Sequence[Pair]) -> Array:
 
 
 def _radgraph(weights: str, pairs: Sequence[Pair]) -> Array:
-    import importlib
-
     scorer: Any = importlib.import_module("radgraph").F1RadGraph(reward_level="partial", model_path=weights)
     _, values, _, _ = scorer(hyps=[p.hypothesis for p in pairs], refs=[p.reference for p in pairs])
     return np.asarray(values, dtype=np.float64)
 
 
 def _ratescore(weights: str, pairs: Sequence[Pair]) -> Array:
-    import importlib
-
     scorer: Any = importlib.import_module("RaTEScore").RaTEScore(bert_model=weights)
     values = scorer.compute_score([p.hypothesis for p in pairs], [p.reference for p in pairs])
     return np.asarray(values, dtype=np.float64)
 
 
 def _green(weights: str, pairs: Sequence[Pair]) -> Array:
-    import importlib
-
     scorer: Any = importlib.import_module("green_score").GREEN(weights, output_dir=".")
     values = scorer([p.reference for p in pairs], [p.hypothesis for p in pairs])[2]
     return np.asarray(values, dtype=np.float64)
 
 
 def _chexbert(weights: str, pairs: Sequence[Pair]) -> Array:
-    import importlib
-
     scorer: Any = importlib.import_module("f1chexbert").F1CheXbert(model_path=weights)
     _, values, _, _ = scorer(hyps=[p.hypothesis for p in pairs], refs=[p.reference for p in pairs])
     return np.asarray(values, dtype=np.float64)

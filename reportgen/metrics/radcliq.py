@@ -1,8 +1,8 @@
 """RadCliQ-v1 (Yu et al. 2023) of its three parts, raw: lower is better, a perfect pair has -1.4407.
 
 Its reciprocal, which some leaderboards print, changes sign near a perfect pair and is not given. The parts are read
-from a table that CXR-Report-Metric wrote (``report_scores.csv``), named in RADLOOP_RADCLIQ_PARTS, with a row a report in the
-order of the references.
+from a table that CXR-Report-Metric wrote (``report_scores.csv``), named in RADLOOP_RADCLIQ_PARTS, with a row a
+report in the order of the references.
 """
 
 from __future__ import annotations

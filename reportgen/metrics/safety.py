@@ -13,7 +13,7 @@ from typing import Final
 import numpy as np
 
 from labeler.rules.sentences import sentences
-from reportgen.clinical import Reader, compare_findings, load_clinical
+from reportgen.clinical import compare_findings, load_reader
 from reportgen.types import Array, Pair, Scored
 
 _COMPARED: Final = re.compile(
@@ -34,8 +34,8 @@ class Safety:
     text = "written"
 
     def __init__(self, config: str = "radloop-clinical.v1") -> None:
-        self._config = load_clinical(config)
-        self._reader = Reader(self._config)
+        self._reader = load_reader(config)
+        self._config = self._reader.config
 
     def score(self, pairs: Sequence[Pair]) -> list[Scored]:
         """All columns; lower is better, but for ``length ratio``, where 1 is best."""
