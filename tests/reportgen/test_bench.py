@@ -194,7 +194,8 @@ def test_bad_json(radloop, references, tmp_path, content):
 
 
 HOSTILE = (
-    "", "nan", "line\nend\r\nand\ttab", "Сердце не увеличено. Лёгкие чистые.", "心臓は正常です。", "no effusion. " * 8000,
+    "", "nan", "line\nend\r\nand\ttab", "Сердце не увеличено. Лёгкие чистые.", "心臓は正常です。",
+    "no effusion. " * 8000,
     "=1+1 <b>&amp;</b> $_{x}$ | \\", "\u202e\ud7ff no pneumothorax",
 )  # fmt: skip
 
