@@ -61,7 +61,8 @@ def _cider(pairs: Sequence[Pair]) -> tuple[Array, Array]:
 def _cosines(drafts: Counts, references: Counts, owner: Ints, n: int) -> tuple[Array, Array]:
     """Per reference the cosine of its vector with its draft's, the draft's clipped at the reference's and not."""
     paired = owner[references.text] * references.distinct + references.gram
-    known, frequency = np.unique(np.unique(paired) % references.distinct, return_counts=True)
+    # an n-gram counts once a pair, however many of its references have it
+    known, frequency = _counted((paired if len(owner) == n else _counted(paired)[0]) % references.distinct)
     weight = np.log(n) - np.log(frequency)
     weight_of_reference = weight[np.searchsorted(known, references.gram)] if len(known) else np.empty(0)
     rows, size = references.text, len(owner)
@@ -75,6 +76,13 @@ def _cosines(drafts: Counts, references: Counts, owner: Ints, n: int) -> tuple[A
     usable = norms > 0
     norms[~usable] = 1
     return low * usable / norms, high * usable / norms
+
+
+def _counted(values: Ints) -> tuple[Ints, Ints]:
+    """The distinct values in order, and how often each occurs; by sorting, which numpy's own does by hashing."""
+    values = np.sort(values)
+    starts = np.flatnonzero(np.append(True, values[1:] != values[:-1])) if len(values) else np.empty(0, dtype=np.int64)
+    return values[starts], np.diff(np.append(starts, len(values)))
 
 
 def _weights(gram: Ints, known: Ints, weight: Array, n: int) -> Array:

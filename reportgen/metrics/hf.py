@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from importlib import import_module
 from typing import Any
 
 from corpora.errors import RegistryError
@@ -21,8 +22,8 @@ def as_evaluate(name: str) -> Any:
     where the package evaluate is not installed.
     """
     try:
-        import datasets
-        import evaluate
+        datasets: Any = import_module("datasets")
+        evaluate: Any = import_module("evaluate")
     except ImportError as error:
         raise RegistryError(
             "metrics.no_evaluate", "the package evaluate is not installed", hint="pip install 'radloop[bench]'"

@@ -135,7 +135,7 @@ def _process(command: Sequence[str], seconds: float) -> Iterator[tuple[IO[str], 
             limit.cancel()
             process.kill()
             process.wait()
-            for stream in (process.stdin, process.stdout):
+            for stream in filter(None, (process.stdin, process.stdout)):
                 try:
                     stream.close()
                 except OSError:
