@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Final
 
-from corpora.labels import NEGATIVE, POSITIVE, State
+from corpora.labels import NEGATIVE, POSITIVE, UNCERTAIN, State
 from corpora.types import Report
 from labeler.base import Labeler, load
 from labeler.rules.sentences import sentences
@@ -75,7 +75,7 @@ class Reader:
 
     def _findings(self, sentence: str) -> Iterable[Finding]:
         vector = self._labeler(Report("", sentence))
-        mentions = self._told_apart([mention for mention in vector.mentions if mention.state is not None])
+        mentions = self._told_apart([mention for mention in vector.mentions if _says_something(mention)])
         spans = sorted({(mention.start, mention.end) for mention in mentions})
         attributes = dict(zip(spans, self._attributes.read(sentence, spans), strict=True))
         for mention in mentions:
@@ -102,6 +102,12 @@ class Reader:
 def load_reader(name: str = "radloop-clinical.v1") -> Reader:
     """The reader of a configuration; made once, because its labeler takes a second to make."""
     return Reader(load_clinical(name))
+
+
+def _says_something(mention: Mention) -> bool:
+    """Whether a mention asserts, denies or doubts: "the mediastinum is stable" says nothing of its size."""
+    compared = mention.state == UNCERTAIN and any(cue.kind == "unchanged" for cue in mention.cues)
+    return mention.state is not None and not compared
 
 
 def _overlap(one: Mention, other: Mention) -> bool:
