@@ -104,7 +104,8 @@ def _ranked(codes: Ints) -> tuple[Ints, int]:
 
 
 def _count(keys: Ints, distinct: int) -> Counts:
-    keys = np.sort(keys)
+    # in place: the keys are this function's own, and there are millions of them
+    keys.sort()
     first = np.ones(len(keys), dtype=bool)
     first[1:] = keys[1:] != keys[:-1]
     starts = np.flatnonzero(first)
