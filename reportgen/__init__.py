@@ -1,6 +1,6 @@
-"""The hand of radloop: drafts of reports, and the benchmarks that score them. Nothing is here yet.
+"""The hand of radloop: drafts of reports, and the benchmarks that score them.
 
-To come: an encoder joined to a language model, training, drafting, metrics and named protocols.
+Here are metrics, named protocols and the benchmark. To come: an encoder joined to a language model, training, drafting.
 """
 
 __all__: list[str] = []
