@@ -15,7 +15,23 @@ from corpora import registry
 PACKAGES = ("corpora", "labeler", "vision", "reportgen")
 CODE = re.compile(r"(<\w+>|[a-z]+)\.[a-z]+(_[a-z]+)*")
 # a string of the form config.yaml is a file
-FILES = {"csv", "gz", "html", "json", "jsonl", "onnx", "parquet", "py", "safetensors", "sqlite", "tgz", "tsv", "txt", "yaml", "yml"}
+FILES = {
+    "csv",
+    "gz",
+    "html",
+    "json",
+    "jsonl",
+    "onnx",
+    "parquet",
+    "py",
+    "safetensors",
+    "sqlite",
+    "tgz",
+    "tsv",
+    "txt",
+    "yaml",
+    "yml",
+}
 
 
 def text_of(root, name):
