@@ -4,7 +4,7 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: demo test test-slow check docs format clean
+.PHONY: demo test test-slow test-browser check docs format clean
 
 demo: $(STAMP)
 	$(BIN)/radloop demo -o demo-run
@@ -15,6 +15,10 @@ test: $(STAMP)
 # not in parallel: some of them measure time
 test-slow: $(STAMP)
 	$(PYTEST) -m slow
+
+# needs chromium
+test-browser: $(STAMP)
+	$(PYTEST) -m "browser and not slow"
 
 check: $(STAMP)
 	$(BIN)/ruff check .

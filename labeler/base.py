@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 from corpora.labels import NEGATIVE, POSITIVE, State
 from corpora.registry import find
@@ -73,9 +73,9 @@ def is_trained(name: str) -> bool:
 
 def explain_by(labeler: Labeler, method: str) -> None:
     """Let a network, that of a hybrid too, find its evidence by ``method``; other labelers have only one."""
-    for network in (labeler, getattr(labeler, "network", None)):
-        if hasattr(network, "evidence"):
-            network.evidence = method
+    network: Any = getattr(labeler, "network", labeler)
+    if hasattr(network, "evidence"):
+        network.evidence = method
 
 
 class ToyLabeler:
