@@ -50,7 +50,7 @@ def jeffreys(x: int, n: int, confidence: float = 0.95) -> Bounds:
     """The equal-tailed interval of the posterior under Jeffreys' prior, without a rule for 0 and n.
 
     >>> tuple(round(bound, 4) for bound in jeffreys(3, 50))
-    (0.0172, 0.1516)
+    (0.0172, 0.1515)
     """
     _check(x, n)
     tail = (1 - confidence) / 2
