@@ -7,7 +7,8 @@
 
 FOLDER keeps the corpus, its labels, split and cache between calls. Truth is what was drawn in a film's study, or what
 its report's own truth calls positive (an opacity where a consolidation is drawn); so a finding that the report leaves
-open counts as drawn or not. Intervals are percentile bootstraps by patient, 2,000 replicates; differences are paired.
+open counts as drawn or not. No Finding is where nothing but devices was drawn: a third of such films have a report that
+doubts something or says too little for the label, which no film shows. Intervals are percentile bootstraps by patient, 2,000 replicates; differences are paired.
 Says CPU and wall seconds. Prints a table to stdout and JSON to FOLDER/NAME.json.
 """
 
@@ -60,9 +61,13 @@ def drawn(corpus):
         for line in map(json.loads, lines):
             found[line["study_id"]].update(finding["label"] for finding in line["findings"])
     table = read_label_matrix(corpus / "truth" / "labels.csv")
-    return {
-        study_id: found[study_id] | {table.labels[at] for at in np.flatnonzero(table.states[row] == 1)}
+    said = {
+        study_id: {table.labels[at] for at in np.flatnonzero(table.states[row] == 1)} - {"No Finding"}
         for study_id, row in table.rows.items()
+    }
+    return {
+        study_id: found[study_id] | said[study_id] | ({"No Finding"} if not found[study_id] - {"Support Devices"} else set())
+        for study_id in table.rows
     }
 
 
