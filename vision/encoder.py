@@ -1,6 +1,7 @@
 """The network: films to features to a logit for each label.
 
-    greys [B, 1, S, S] in 0..1 (-> planes) -> backbone -> feature map [B, C, h, w] -> mean -> linear head [B, K] -> logits [B, L]
+    greys [B, 1, S, S] in 0..1 (-> planes) -> backbone -> feature map [B, C, h, w] -> gathered -> linear head [B, K]
+    -> logits [B, L]
 
 A label has one output, or three (negative, positive, uncertain) whose score is p1 / (p0 + p1), the sigmoid of their
 difference (Irvin et al. 2019). With a hierarchy the score is the product of the chain of parents (Pham et al. 2021).

@@ -1,9 +1,9 @@
 """Planes that are computed from a film and given to the network beside it.
 
-    contrast   a pixel against its surroundings, in their standard deviations: what exposure and window do not change
-               (local normalisation, as LeCun et al. use it, "What is the best multi-stage architecture for object
-               recognition?", ICCV 2009)
-    place      two planes, across and down, from -1 to 1: where a pixel lies (CoordConv, Liu et al., NeurIPS 2018)
+contrast   a pixel against its surroundings, in their standard deviations: what exposure and window do not change
+           (local normalisation, as LeCun et al. use it, "What is the best multi-stage architecture for object
+           recognition?", ICCV 2009)
+place      two planes, across and down, from -1 to 1: where a pixel lies (CoordConv, Liu et al., NeurIPS 2018)
 """
 
 from __future__ import annotations

@@ -14,7 +14,9 @@ SMALL = {"embedding_size": 8, "hidden_sizes": [8, 16], "depths": [1, 1], "layer_
 def encoder(extras, channels=1):
     torch.manual_seed(0)
     body = backbone_config("resnet", SMALL, channels + count_of(extras), 40)
-    return FilmEncoder(FilmEncoderConfig(body.to_dict(), ["a", "b"], image_size=40, channels=channels, extras=extras)).eval()
+    return FilmEncoder(
+        FilmEncoderConfig(body.to_dict(), ["a", "b"], image_size=40, channels=channels, extras=extras)
+    ).eval()
 
 
 @pytest.mark.parametrize("side", [16, 33, 160])
