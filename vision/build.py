@@ -6,6 +6,7 @@ import torch
 
 from corpora.errors import ConfigError
 from vision.encoder import FilmEncoder, FilmEncoderConfig, backbone_config
+from vision.planes import count_of
 from vision.recipe import VisionRecipe
 from vision.uncertainty import head_of
 from vision.weights import begin as begin_weights
@@ -18,12 +19,14 @@ def build(recipe: VisionRecipe, labels: tuple[str, ...], parents: list[int]) -> 
     """
     torch.manual_seed(recipe.seed)
     backbone = recipe.backbone
-    body = backbone_config(backbone.kind, backbone.settings, backbone.channels, recipe.size)
+    seen = backbone.channels + count_of(backbone.extras)
+    body = backbone_config(backbone.kind, backbone.settings, seen, recipe.size)
     try:
         model = FilmEncoder(
             FilmEncoderConfig(
                 body.to_dict(), labels, [head_of(recipe.policy(label)) for label in labels], parents, recipe.size,
                 backbone.channels, backbone.dropout, backbone.gather, recipe.pooling, recipe.views,
+                extras=backbone.extras,
             )
         )  # fmt: skip
     except (ValueError, TypeError, KeyError, AttributeError) as error:
