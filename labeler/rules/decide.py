@@ -143,15 +143,24 @@ def _weigh_alternatives(sentence: Sentence, verdicts: dict[Item, Verdict], gramm
         if link is not None and verdicts[item].state == POSITIVE:
             verdicts[item] = Verdict(UNCERTAIN, ((link.start, link.end, link.kind),), "weighed against another")
     row = sorted([*verdicts, *sentence.of(ALTERNATIVE)], key=lambda item: (item.start, item.end))
+    if grammar.shared:
+        # what is there under two labels is one thing to choose
+        row = list({(item.start, item.end): item for item in row}.values())
     for index, (first, second) in enumerate(pairwise(row)):
         link = _choice(sentence, first, second)
         if link is None or _compared(sentence, first) or first.label == second.label:
             continue
         if first.label in grammar.general and _COMMA in sentence.words[first.end : link.start]:
             continue
-        for item in [*_listed(sentence, row[: index + 1], grammar.general), second]:
+        meant = [*_listed(sentence, row[: index + 1], grammar.general), second]
+        for item in _under_all_labels(meant, verdicts) if grammar.shared else meant:
             if item in verdicts and verdicts[item].state == POSITIVE and item.label not in grammar.near:
                 verdicts[item] = Verdict(UNCERTAIN, ((link.start, link.end, link.kind),), "one of several")
+
+
+def _under_all_labels(meant: list[Item], verdicts: dict[Item, Verdict]) -> list[Item]:
+    places = {(item.start, item.end) for item in meant}
+    return [item for item in verdicts if (item.start, item.end) in places]
 
 
 def _listed(sentence: Sentence, row: list[Item], general: frozenset[str]) -> list[Item]:
