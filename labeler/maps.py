@@ -49,7 +49,9 @@ class MapFile(BaseModel):
     same: list[dict[str, str]] = Field(
         description="Rows of labels that mean the same: schema -> label, each schema once in a row."
     )
-    wider: list[Wider] = Field(default_factory=list, description="Labels that are made up of several of another schema.")
+    wider: list[Wider] = Field(
+        default_factory=list, description="Labels that are made up of several of another schema."
+    )
 
     def verify(self, document: Document) -> None:
         """What ``radloop validate`` checks beyond the fields: that every schema has the labels named."""

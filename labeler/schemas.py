@@ -28,6 +28,7 @@ from corpora.registry import find, names
 from corpora.resources import config_path
 from corpora.schema import LabelSchema
 from labeler.rules.lexicon import CueLexicon, FindingLexicon, LabelPhrases
+from labeler.rules.phrases import expand
 
 
 def _several(value: object) -> object:
@@ -58,7 +59,8 @@ class SchemaFile(BaseModel):
     no_finding: str | None = Field(default=None, description="The label that means that nothing was found.")
     beside_no_finding: list[str] = Field(default_factory=list, description="Labels that do not stand in its way.")
     unlabeled: list[str] = Field(
-        default_factory=list, description="Entries of the lexicons that are no label here and stand in No Finding's way."
+        default_factory=list,
+        description="Entries of the lexicons that are no label here and stand in No Finding's way.",
     )
     labels: dict[str, SchemaLabel] = Field(
         description="Labels in column order, each with phrases of its own besides those of the finding lexicon."
@@ -74,7 +76,7 @@ class RulesSchema:
     """A schema with its lexicons read: all that the rule labeler needs.
 
     ``parents``: the label that a label is a kind of. ``groups``: the group of each label that has one. ``entries``: the
-    entries of the lexicons that a label's phrases are from. ``shared``: whether two labels have phrases in common.
+    entries of the lexicons that a label's phrases are from. ``shared``: whether a phrase may stand for two things.
     """
 
     schema: LabelSchema
@@ -167,12 +169,12 @@ def _resolve(file: SchemaFile, document: Document) -> RulesSchema:
         frozenset(file.beside_no_finding),
         phrases,
         _with_unlabeled(lexicon, file.unlabeled),
-        load_yaml(cues, CueLexicon),
+        _weighing(load_yaml(cues, CueLexicon), lexicon, file.unlabeled),
         (*document.files, *findings, cues),
         parents={label: own.parent for label, own in file.labels.items() if own.parent is not None},
         groups={label: own.group for label, own in file.labels.items() if own.group},
         entries=entries,
-        shared=len(used) > len(set(used)),
+        shared=bool(file.unlabeled) or len(used) > len(set(used)),
     )
 
 
@@ -250,15 +252,27 @@ def _with_unlabeled(lexicon: FindingLexicon, names: Iterable[str]) -> FindingLex
     return lexicon.model_copy(update={"other_findings": _each_once([*lexicon.other_findings, *others])})
 
 
+def _weighing(cues: CueLexicon, lexicon: FindingLexicon, names: Iterable[str]) -> CueLexicon:
+    """``cues`` with findings that are no label among what a label may be weighed against ("edema or pneumonia")."""
+    others = [phrase for name in names for phrase in lexicon.labels[name].findings]
+    return cues.model_copy(update={"alternatives": _each_once([*cues.alternatives, *others])}) if others else cues
+
+
 def _each_once(phrases: Iterable[str]) -> list[str]:
     return list(dict.fromkeys(phrases))
 
 
 def _phrases(label: str, own: SchemaLabel, entries: Iterable[str], lexicon: FindingLexicon) -> LabelPhrases:
     """The phrases of a label's entries, and those that the schema adds."""
+    parts = [lexicon.labels[entry] for entry in entries if entry in lexicon.labels]
     merged = LabelPhrases()
-    for entry in entries:
-        merged = _merged(merged, lexicon.labels.get(entry, LabelPhrases()))
+    for part in parts:
+        merged = _merged(merged, part)
+    if len(parts) > 1:
+        # what one entry sets apart may be what another means
+        meant = {plain for phrase in merged.findings for plain in expand(phrase)}
+        ignored = [plain for phrase in merged.ignore for plain in expand(phrase) if plain not in meant]
+        merged = merged.model_copy(update={"ignore": ignored})
     return _merged(merged, own)
 
 
