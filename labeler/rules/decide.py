@@ -142,10 +142,11 @@ def _weigh_alternatives(sentence: Sentence, verdicts: dict[Item, Verdict], gramm
         link = _weighed(sentence, item)
         if link is not None and verdicts[item].state == POSITIVE:
             verdicts[item] = Verdict(UNCERTAIN, ((link.start, link.end, link.kind),), "weighed against another")
-    row = sorted([*verdicts, *sentence.of(ALTERNATIVE)], key=lambda item: (item.start, item.end))
+    row = [*verdicts, *sentence.of(ALTERNATIVE)]
     if grammar.shared:
-        # what is there under two labels is one thing to choose
-        row = list({(item.start, item.end): item for item in row}.values())
+        # what is there under two names is one thing to choose, and a label rather than none
+        row = list({(item.start, item.end): item for item in reversed(row)}.values())
+    row.sort(key=lambda item: (item.start, item.end))
     for index, (first, second) in enumerate(pairwise(row)):
         link = _choice(sentence, first, second)
         if link is None or _compared(sentence, first) or first.label == second.label:
