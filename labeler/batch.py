@@ -32,8 +32,9 @@ from corpora.runs import (
 )
 from corpora.sections import select
 from corpora.types import Report
-from labeler.base import Labeler, is_trained, network_of
-from labeler.chunks import Task, chunks, count_name, labeler_of
+from labeler.base import Labeler, is_trained, load, network_of
+from labeler.chunks import Task, chunks, count_name
+from labeler.hierarchy import with_parents
 from labeler.journal import Journal, Progress, part_path, refuse_if_busy
 from labeler.schemas import load_schema
 from labeler.table import header, layout_of, write_parquet
@@ -116,7 +117,9 @@ def label_batch(
         return _untouched(target, made_before, run, [hash_input(path, outputs)["sha256"] for path in inputs])
     records = _records(source, run)
     task = Task(run.labeler, run.label_schema, run.sections, run.evidence, layout, run.hierarchy)
-    labeler = labeler_of(task)
+    labeler = load(run.labeler, run.label_schema)
+    if run.hierarchy:
+        labeler = with_parents(labeler, run.label_schema)
     resume = resume and not made_before
     begin(target, resume=resume)
     with Journal(target.work, _key(run, inputs), resume=resume) as journal:

@@ -14,8 +14,7 @@ from corpora.labels import STATE_NAMES, State
 from corpora.readers import Record
 from corpora.types import Provenance, Reject, Report, Section, Study
 from corpora.unique import SeenIds
-from labeler.base import Labeler, load
-from labeler.hierarchy import load_with_parents
+from labeler.base import Labeler
 from labeler.table import evidence_line, row_writer
 
 _RECORDS_AT_ONCE: Final = 1000
@@ -160,11 +159,6 @@ def _unpack(
     where: tuple[str, int | None, str | None],
 ) -> Item:
     return Report(study_id, text, tuple([Section(*section) for section in sections])), Provenance(*where)
-
-
-def labeler_of(task: Task) -> Labeler:
-    """The labeler of a task. Raises as ``labeler.base.load`` and ``load_with_parents``."""
-    return (load_with_parents if task.hierarchy else load)(task.labeler, task.schema)
 
 
 def label_chunk(labeler: Labeler, task: Task, chunk: Chunk) -> Labeled:

@@ -13,7 +13,7 @@ from corpora.errors import ConfigError
 from corpora.labels import POSITIVE, UNCERTAIN, State
 from corpora.schema import LabelSchema
 from corpora.types import Report
-from labeler.base import Labeler, load
+from labeler.base import Labeler
 from labeler.schemas import load_schema
 from labeler.types import LabelVector
 
@@ -40,12 +40,11 @@ class Hierarchical:
         return [filled(states, self._steps) for states in self._labeler.states(reports, sections)]
 
 
-def load_with_parents(name: str, schema: str) -> Labeler:
-    """The labeler ``name`` for a schema, its labels' parents filled in.
+def with_parents(labeler: Labeler, schema: str) -> Labeler:
+    """``labeler`` with the parents filled in that the schema gives its labels.
 
-    Raises ``ConfigError`` (``label.no_parents``) for a schema that names none, and as ``labeler.base.load``.
+    Raises ``ConfigError`` (``label.no_parents``) for a schema that gives none.
     """
-    labeler = load(name, schema)
     parents = load_schema(schema).parents
     if not parents:
         message = f"no label of {labeler.schema.name} has a parent"

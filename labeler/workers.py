@@ -17,8 +17,9 @@ from typing import Final
 
 from corpora.errors import RadloopError, RunError
 from corpora.pool import end_with_parent
-from labeler.base import Labeler
-from labeler.chunks import Chunk, Labeled, Packed, Task, label_chunk, labeler_of, packed, unpacked
+from labeler.base import Labeler, load
+from labeler.chunks import Chunk, Labeled, Packed, Task, label_chunk, packed, unpacked
+from labeler.hierarchy import with_parents
 
 # with less to do than this it takes longer to start workers than to label
 _WORTH_RECORDS: Final = 20_000
@@ -159,10 +160,15 @@ def _no_interrupts() -> Iterator[None]:
 _label: Callable[[Chunk], Labeled]
 
 
+def _labeler(task: Task) -> Labeler:
+    labeler = load(task.labeler, task.schema)
+    return with_parents(labeler, task.schema) if task.hierarchy else labeler
+
+
 def _start_worker(task: Task) -> None:
     global _label
     end_with_parent()
-    _label = partial(label_chunk, labeler_of(task), task)
+    _label = partial(label_chunk, _labeler(task), task)
     if "torch" in sys.modules:
         # the processes share the cores: with all threads in each of them they would stand in each other's way
         sys.modules["torch"].set_num_threads(1)
