@@ -43,10 +43,6 @@ def by_entry() -> dict[str, list[Golden]]:
 
 
 ENTRIES = by_entry()
-# what is broadly named in one entry is a label of its own in a set that tells it apart
-APART = {
-    ("pedicxr52.v1", "Other opacity"): {"Bibasilar airspace disease.", "There is no airspace disease."},
-}
 
 
 def sentences(schema: str, label: str) -> Iterator[Golden]:
@@ -76,10 +72,29 @@ def test_golden_sentences(labeler: Labeler) -> None:
         for label in schema.labels
         if label != schema.no_finding
         for golden in sentences(schema.name, label)
-        if golden.text not in APART.get((schema.name, label), ())
-        and (found := labeler(golden.text)[label]) != golden.state
+        if (found := labeler(golden.text)[label]) != golden.state
     }
     assert wrong == {}
+
+
+@pytest.mark.parametrize(
+    ("text", "state"),
+    [
+        ("Normal chest.", POSITIVE),
+        ("Lungs are clear. Heart size is normal. No effusion.", POSITIVE),
+        ("No acute cardiopulmonary abnormality.", POSITIVE),
+        ("No focal consolidation, effusion or pneumothorax.", POSITIVE),
+        ("Small left pleural effusion.", None),
+        ("Possible pneumonia. Otherwise normal.", None),
+        ("Right lower lobe opacity.", None),
+        ("Healed rib fracture. The lungs are clear.", None),
+        ("A nodule cannot be excluded.", None),
+        ("Comparison was made.", None),
+    ],
+)
+def test_a_film_without_a_finding(labeler: Labeler, text: str, state: State) -> None:
+    if labeler.schema.no_finding is not None:
+        assert labeler(text)[labeler.schema.no_finding] == state
 
 
 def test_every_label_has_its_golden_sentences(labeler: Labeler) -> None:
