@@ -34,6 +34,7 @@ from corpora.types import Report
 from labeler.base import Labeler, load
 from labeler.chunks import Task, chunks, count_name
 from labeler.engines import EngineName, engine_of
+from labeler.hierarchy import with_parents
 from labeler.journal import Journal, Progress, part_path, refuse_if_busy
 from labeler.origins import files_of, packages_of
 from labeler.table import header, layout_of, write_parquet
@@ -49,6 +50,7 @@ class LabelRun(BaseModel):
     labeler: str = Field(default="rules.v1", description="Registered name of the labeler, or a trained one's folder.")
     label_schema: str = Field(default="chexpert14.v1", description="Name of a shipped schema, or a YAML file.")
     sections: str = Field(default="findings,impression", description="Sections to read; a|b is the first one present.")
+    hierarchy: bool = Field(default=False, description="Whether parents are filled by the labels under them.")
     evidence: bool = Field(default=False, description="Whether the mentions are written, too.")
     format: str | None = Field(default=None, description="Format of the source; found out if not given.")
     encoding: str | None = Field(default=None, description="Encoding of text sources; UTF-8 if not given.")
@@ -111,8 +113,10 @@ def label_batch(
     if resume and made_before and target.table.is_file() and (evidence is None or evidence.is_file()):
         return _untouched(target, made_before, run, [hash_input(path, outputs)["sha256"] for path in inputs])
     records = _records(source, run)
+    task = Task(run.labeler, run.label_schema, run.sections, run.evidence, layout, run.hierarchy)
     labeler = load(run.labeler, run.label_schema)
-    task = Task(run.labeler, run.label_schema, run.sections, run.evidence, layout)
+    if run.hierarchy:
+        labeler = with_parents(labeler, run.label_schema)
     resume = resume and not made_before
     # what an engine needs is there or not: that shows before an earlier output is touched
     with engine_of(engine, labeler, task, workers) as labeled:

@@ -50,6 +50,7 @@ class Task(NamedTuple):
     sections: str
     evidence: bool
     layout: str
+    hierarchy: bool = False
 
 
 class Labeled(NamedTuple):

@@ -16,6 +16,7 @@ import typer
 
 from corpora.allowance import allowance
 from labeler.hybrid_command import tune_cli
+from labeler.map_command import map_cli
 from labeler.neural.commands import train_cli
 from labeler.neural.pretrain_command import pretrain_cli
 
@@ -62,6 +63,7 @@ def run_cli(
     labeler: Labeler = "rules.v1",
     schema: Schema = "chexpert14.v1",
     sections: Sections = "findings,impression",
+    hierarchy: Annotated[bool, typer.Option("--hierarchy", help="Fill parents by the labels under them.")] = False,
     evidence: Annotated[Path | None, typer.Option(metavar="FILE.jsonl", help="Write every mention, too.")] = None,
     workers: Annotated[int | None, typer.Option(min=1, metavar="N", help="Processes; all cores if not given.")] = None,
     engine: Annotated[Engine, typer.Option(help="ray: a Ray cluster, RAY_ADDRESS or its own.")] = Engine.local,
@@ -86,7 +88,7 @@ def run_cli(
     run = LabelRun(
         labeler=labeler, label_schema=schema, sections=sections, evidence=evidence is not None, format=format_,
         encoding=encoding, id_column=id_column, text_column=text_column, findings_column=findings_column,
-        impression_column=impression_column,
+        impression_column=impression_column, hierarchy=hierarchy,
     )  # fmt: skip
     with watching(source) as watch:
         try:
@@ -104,6 +106,7 @@ def run_cli(
     raise typer.Exit(1)
 
 
+app.command("map")(map_cli)
 app.command("pretrain")(pretrain_cli)
 app.command("train")(train_cli)
 app.command("tune")(tune_cli)

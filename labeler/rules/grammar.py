@@ -182,6 +182,8 @@ class Grammar:
     negator: Negator
     general: frozenset[str]
     near: frozenset[str]
+    #: whether a phrase may be one of several labels
+    shared: bool = False
 
 
 def compile_grammar(
@@ -190,6 +192,8 @@ def compile_grammar(
     normal_statements: list[str],
     subjects: list[str],
     cues: CueLexicon,
+    *,
+    shared: bool = False,
 ) -> Grammar:
     """Expand all phrases, build the vocabulary from their words, fill the phrasebook and negspacy's termset."""
     groups = [(kind, label, _expand_all(phrases)) for kind, label, phrases in _phrase_groups(labels, cues)]
@@ -228,6 +232,7 @@ def compile_grammar(
         Negator(_needed(termset), vocabulary.word_of),
         frozenset(label for label, phrases in labels.items() if phrases.general),
         frozenset(label for label, phrases in labels.items() if phrases.near),
+        shared,
     )
 
 

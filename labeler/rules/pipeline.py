@@ -50,6 +50,7 @@ class RulesLabeler:
             schema.lexicon.normal_statements,
             schema.lexicon.subjects,
             schema.cues,
+            shared=schema.shared,
         )
         self._fragments = Fragments(self._grammar.phrasebook)
         self._bulk = BulkReader(self._grammar, self._fragments, self._aggregator)
