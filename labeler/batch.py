@@ -35,6 +35,7 @@ from corpora.types import Report
 from labeler.base import Labeler, is_trained, load, network_of
 from labeler.chunks import Task, chunks, count_name
 from labeler.journal import Journal, Progress, part_path, refuse_if_busy
+from labeler.languages import AUTO, DEFAULT_LANGUAGE
 from labeler.schemas import load_schema
 from labeler.table import header, layout_of, write_parquet
 from labeler.workers import labeled
@@ -53,6 +54,7 @@ class LabelRun(BaseModel):
 
     labeler: str = Field(default="rules.v1", description="Registered name of the labeler, or a trained one's folder.")
     label_schema: str = Field(default="chexpert14.v1", description="Name of a shipped schema, or a YAML file.")
+    language: str = Field(default="en", description="ISO 639-1 code of the reports' language, or auto.")
     sections: str = Field(default="findings,impression", description="Sections to read; a|b is the first one present.")
     evidence: bool = Field(default=False, description="Whether the mentions are written, too.")
     format: str | None = Field(default=None, description="Format of the source; found out if not given.")
@@ -114,8 +116,8 @@ def label_batch(
     if resume and made_before and target.table.is_file() and (evidence is None or evidence.is_file()):
         return _untouched(target, made_before, run, [hash_input(path, outputs)["sha256"] for path in inputs])
     records = _records(source, run)
-    labeler = load(run.labeler, run.label_schema)
-    task = Task(run.labeler, run.label_schema, run.sections, run.evidence, layout)
+    labeler = load(run.labeler, run.label_schema, run.language)
+    task = Task(run.labeler, run.label_schema, run.sections, run.evidence, layout, run.language)
     resume = resume and not made_before
     begin(target, resume=resume)
     with Journal(target.work, _key(run, inputs), resume=resume) as journal:
@@ -193,11 +195,19 @@ def _inputs(source: str, run: LabelRun) -> list[str]:
     if is_trained(run.labeler):
         return [source, *network]
     try:
-        schema = load_schema(run.label_schema)
+        schemas = [load_schema(run.label_schema, language) for language in _languages(run)]
     except RegistryError:
         # the labeler may have a schema of its own, or else says what is wrong
         return [source, *network]
-    return [source, *map(str, getattr(schema, "files", ())), *network]
+    files = dict.fromkeys(file for schema in schemas for file in getattr(schema, "files", ()))
+    return [source, *map(str, files), *network]
+
+
+def _languages(run: LabelRun) -> tuple[str, ...]:
+    """The languages that a run reads."""
+    if run.language != AUTO:
+        return (run.language,)
+    return (DEFAULT_LANGUAGE, *getattr(load_schema(run.label_schema), "others", ()))
 
 
 def _packages(run: LabelRun) -> tuple[str, ...]:

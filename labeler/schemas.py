@@ -22,7 +22,17 @@ from corpora.errors import ConfigError
 from corpora.registry import find
 from corpora.resources import config_path
 from corpora.schema import LabelSchema
+from labeler.languages import DEFAULT_LANGUAGE, Language, load_language
 from labeler.rules.lexicon import CueLexicon, FindingLexicon, LabelPhrases
+
+
+class Lexicons(BaseModel):
+    """What a label set is called in one language."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    findings: str = Field(description="Finding lexicon: the name of a shipped one, or a file.")
+    cues: str = Field(description="Cue lexicon: the name of a shipped one, or a file.")
 
 
 class SchemaFile(BaseModel):
@@ -34,6 +44,9 @@ class SchemaFile(BaseModel):
     description: str = Field(default="", description="One line for people.")
     findings: str = Field(description="Finding lexicon: the name of a shipped one, or a file.")
     cues: str = Field(description="Cue lexicon: the name of a shipped one, or a file.")
+    languages: dict[str, Lexicons] = Field(
+        default_factory=dict, description="Lexicons for reports in other languages, by ISO 639-1 code."
+    )
     no_finding: str | None = Field(default=None, description="The label that means that nothing was found.")
     beside_no_finding: list[str] = Field(default_factory=list, description="Labels that do not stand in its way.")
     labels: dict[str, LabelPhrases] = Field(
@@ -42,7 +55,8 @@ class SchemaFile(BaseModel):
 
     def verify(self, document: Document) -> None:
         """What ``radloop validate`` checks beyond the fields: the lexicons, and the labels' names and phrases."""
-        _resolve(self, document)
+        for language in (DEFAULT_LANGUAGE, *self.languages):
+            _resolve(self, document, language)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,13 +69,18 @@ class RulesSchema:
     lexicon: FindingLexicon
     cues: CueLexicon
     files: tuple[Path, ...]
+    language: Language | None = None
+    others: tuple[str, ...] = ()
 
 
-def load_schema(name: str) -> RulesSchema:
-    """The shipped schema called ``name``, or the one in the file of that name.
+def load_schema(name: str, language: str = DEFAULT_LANGUAGE) -> RulesSchema:
+    """The shipped schema called ``name``, or the one in the file of that name, with the lexicons of ``language``.
 
-    Raises ``RegistryError`` for an unknown name, ``ConfigError`` naming file, line and field for a mistake in a file.
+    Raises ``RegistryError`` for an unknown name, ``ConfigError`` naming file, line and field for a mistake in a file,
+    or if the schema has no lexicons of that language (``config.language``).
     """
+    if language != DEFAULT_LANGUAGE:
+        return in_language(load_schema(name), language)
     path = Path(name)
     if path.suffix in (".yaml", ".yml"):
         return read_schema(path)
@@ -82,12 +101,37 @@ def read_schema(path: Path) -> RulesSchema:
     return _resolve(validate(document, SchemaFile), document)
 
 
-def _resolve(file: SchemaFile, document: Document) -> RulesSchema:
-    """The schema with its lexicons, every name in it looked up."""
-    findings, cues = _lexicon_path("findings", file.findings, document), _lexicon_path("cues", file.cues, document)
+@cache
+def _by_language(path: Path, language: str) -> RulesSchema:
+    document = read_document(path)
+    return _resolve(validate(document, SchemaFile), document, language)
+
+
+def in_language(schema: RulesSchema, language: str) -> RulesSchema:
+    """``schema`` with its lexicons of another language. Raises ``ConfigError`` (``config.language``) if it has none."""
+    if language not in schema.others:
+        known = ", ".join((DEFAULT_LANGUAGE, *schema.others))
+        raise ConfigError(
+            "config.language", f"schema {schema.schema.name!r} has no lexicons for language {language!r}; it has {known}",
+            where="language", hint="docs/languages.md says how to add one",
+        )  # fmt: skip
+    return _by_language(schema.files[0], language)
+
+
+def _resolve(file: SchemaFile, document: Document, language: str = DEFAULT_LANGUAGE) -> RulesSchema:
+    """The schema with its lexicons of a language, every name in it looked up."""
+    own = file.languages.get(language)
+    names = (file.findings, file.cues) if own is None else (own.findings, own.cues)
+    findings, cues = (
+        _lexicon_path(field, name, document) for field, name in zip(("findings", "cues"), names, strict=True)
+    )
     lexicon = load_yaml(findings, FindingLexicon)
     _check_names(file, document)
-    phrases = {label: _merged(lexicon.labels.get(label, LabelPhrases()), own) for label, own in file.labels.items()}
+    # phrases in the schema itself are English
+    phrases = {
+        label: _merged(lexicon.labels.get(label, LabelPhrases()), LabelPhrases() if own else english)
+        for label, english in file.labels.items()
+    }
     for label, found in phrases.items():
         if label != file.no_finding and not (found.findings or found.structures or found.located):
             raise ConfigError(
@@ -95,8 +139,11 @@ def _resolve(file: SchemaFile, document: Document) -> RulesSchema:
                 hint=f"give it findings here, or in {findings.name}",
             )  # fmt: skip
     schema = LabelSchema(file.name, tuple(file.labels), file.no_finding)
-    files = (*document.files, findings, cues)
-    return RulesSchema(schema, frozenset(file.beside_no_finding), phrases, lexicon, load_yaml(cues, CueLexicon), files)
+    files = (*document.files, findings, cues, *([] if own is None else [config_path(f"languages/{language}.yaml")]))
+    return RulesSchema(
+        schema, frozenset(file.beside_no_finding), phrases, lexicon, load_yaml(cues, CueLexicon), files,
+        None if own is None else load_language(language), tuple(file.languages),
+    )  # fmt: skip
 
 
 def _check_names(file: SchemaFile, document: Document) -> None:

@@ -162,7 +162,7 @@ _label: Callable[[Chunk], Labeled]
 def _start_worker(task: Task) -> None:
     global _label
     end_with_parent()
-    _label = partial(label_chunk, load(task.labeler, task.schema), task)
+    _label = partial(label_chunk, load(task.labeler, task.schema, task.language), task)
     if "torch" in sys.modules:
         # the processes share the cores: with all threads in each of them they would stand in each other's way
         sys.modules["torch"].set_num_threads(1)
