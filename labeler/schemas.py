@@ -110,6 +110,7 @@ def _by_language(path: Path, language: str) -> RulesSchema:
 def in_language(schema: RulesSchema, language: str) -> RulesSchema:
     """``schema`` with its lexicons of another language. Raises ``ConfigError`` (``config.language``) if it has none."""
     if language not in schema.others:
+        load_language(language)
         known = ", ".join((DEFAULT_LANGUAGE, *schema.others))
         raise ConfigError(
             "config.language", f"schema {schema.schema.name!r} has no lexicons for language {language!r}; it has {known}",

@@ -76,6 +76,7 @@ class Vocabulary:
         if spelling is not None:
             self.forms = {spelling.fold(written): spelling.fold(word) for written, word in forms.items()}
             self.words = frozenset(map(spelling.fold, self.words))
+            self.forms = {written: self._known(word) or word for written, word in self.forms.items()}
         self._long_words: defaultdict[str, list[str]] = defaultdict(list)
         for word in sorted(self.words):
             if len(word) >= _SHORTEST_MISSPELT and word.isalpha():
