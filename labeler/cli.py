@@ -85,7 +85,8 @@ def run_cli(
 
     allowed = allowance(max_failures)
     run = LabelRun(
-        labeler=labeler, label_schema=schema, language=language, sections=sections, evidence=evidence is not None, format=format_,
+        labeler=labeler, label_schema=schema, language=language, sections=sections,
+        evidence=evidence is not None, format=format_,
         encoding=encoding, id_column=id_column, text_column=text_column, findings_column=findings_column,
         impression_column=impression_column,
     )  # fmt: skip

@@ -1,6 +1,6 @@
 """Reports in several languages: each is read by the rules of its own.
 
-    load("rules.v1", language="auto")("Kein Pleuraerguss, kein Pneumothorax.")["Pleural Effusion"]
+load("rules.v1", language="auto")("Kein Pleuraerguss, kein Pneumothorax.")["Pleural Effusion"]
 """
 
 from __future__ import annotations

@@ -113,7 +113,7 @@ def in_language(schema: RulesSchema, language: str) -> RulesSchema:
         load_language(language)
         known = ", ".join((DEFAULT_LANGUAGE, *schema.others))
         raise ConfigError(
-            "config.language", f"schema {schema.schema.name!r} has no lexicons for language {language!r}; it has {known}",
+            "config.language", f"schema {schema.schema.name!r} has no lexicons for {language!r}; it has {known}",
             where="language", hint="docs/languages.md says how to add one",
         )  # fmt: skip
     return _by_language(schema.files[0], language)

@@ -237,7 +237,7 @@ def compile_grammar(
 
 
 def _blank(language: str) -> Language:
-    """A language with one lexical attribute: spaCy works out twenty for every new word, and none but this is read here."""
+    """A language with one lexical attribute: spaCy works out twenty for every new word; none but this is read here."""
     return spacy.blank(language, vocab=Vocab(lex_attr_getters={NORM: str.lower}))
 
 

@@ -161,9 +161,7 @@ def _reduce(tokens: Sequence[tuple[int, int, str]]) -> tuple[str, list[tuple[int
     return "".join(reduced), places
 
 
-_Ways = tuple[
-    Callable[[Report, str], list[Section]], Callable[..., list[tuple[int, int]]], Callable[[str], list[str]]
-]
+_Ways = tuple[Callable[[Report, str], list[Section]], Callable[..., list[tuple[int, int]]], Callable[[str], list[str]]]
 
 
 def _ways_of(language: Language | None) -> _Ways:

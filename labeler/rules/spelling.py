@@ -13,7 +13,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 _DIGRAPHS = (("ae", "a"), ("oe", "o"), ("ue", "u"))
-_UNFOLDED = str.maketrans({"ß": "ss", "œ": "oe", "æ": "ae", "ø": "o", "’": "'", "-": "", "‐": "", "‑": ""})
+_UNFOLDED = str.maketrans(
+    {"ß": "ss", "œ": "oe", "æ": "ae", "ø": "o", "\u2019": "'", "-": "", "\u2010": "", "\u2011": ""}
+)
 # what stands between the parts of a compound
 _LINKS = ("", "s", "es", "n", "en")
 _SHORTEST_STEM = 3
@@ -21,7 +23,7 @@ _SHORTEST_STEM = 3
 
 @dataclass(frozen=True, slots=True)
 class Spelling:
-    """``digraphs``: ae, oe and ue are other spellings of umlauts. ``endings``: what a word's end may become to be known.
+    """``digraphs``: ae, oe and ue are other spellings of umlauts. ``endings``: what a word's end may become.
 
     ``heads``: words that, as the last part of a compound, say what it is. ``tails``: last parts that say nothing.
     """
@@ -35,7 +37,7 @@ class Spelling:
         """``word`` in lower case without accents and hyphens; two spellings of a word become one."""
         lower = word.lower()
         if not (lower.isascii() and "-" not in lower):
-            if lower.strip("-‐‑"):
+            if lower.strip("-\u2010\u2011"):
                 lower = lower.translate(_UNFOLDED)
             lower = "".join(c for c in unicodedata.normalize("NFD", lower) if not unicodedata.combining(c))
         if self.digraphs:

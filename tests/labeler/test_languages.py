@@ -127,15 +127,17 @@ def test_no_word_that_the_rules_look_for_is_read_past(language):
     assert set(RULE_WORDS) <= vocabulary.words
 
 
+ASKED = ["indication", "findings", "impression"]
+
 # --- sections ------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
     ("language", "text", "names"),
     [
-        ("de", "Fragestellung: Erguss? Befund: Kein Erguss.\nBeurteilung\nNormal.", ["indication", "findings", "impression"]),
+        ("de", "Fragestellung: Erguss? Befund: Keiner.\nBeurteilung\nNormal.", ASKED),
         ("fr", "RESULTATS :\nPas d'épanchement.\nConclusion : normal.", ["findings", "impression"]),
-        ("es", "Motivo: derrame. Hallazgos: sin derrame. Impresión diagnóstica: normal.", ["indication", "findings", "impression"]),
+        ("es", "Motivo: derrame. Hallazgos: sin derrame. Impresión diagnóstica: normal.", ASKED),
         ("de", "Kein Erguss. Befund wie zuvor.", ["body"]),
         ("de", "Thorax. BEFUND: Kein Erguss.", ["body", "findings"]),
     ],
@@ -243,7 +245,9 @@ def test_a_schema_without_the_language(radloop, tmp_path):
     with pytest.raises(ConfigError, match="no lexicons"):
         load("rules.v1", str(schema), "fr")
     refused(
-        radloop("label", "explain", "Pas d'oedème.", "--schema", schema, "--language", "fr"), "config.language", "mine.v1"
+        radloop("label", "explain", "Pas d'oedème.", "--schema", schema, "--language", "fr"),
+        "config.language",
+        "mine.v1",
     )
 
 
