@@ -51,7 +51,7 @@ class RulesLabeler:
             schema.lexicon.normal_statements,
             schema.lexicon.subjects,
             schema.cues,
-            schema.language and schema.language.spelling(),
+            None if schema.language is None else schema.language.spelling(),
         )
         self._select, self._sentences, self._pieces_in = _ways_of(schema.language)
         self._fragments = Fragments(self._grammar.phrasebook)

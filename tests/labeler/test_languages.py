@@ -111,7 +111,7 @@ def test_mentions_lie_in_the_text(language):
             assert all(row["text"][cue.start : cue.end].strip() for cue in mention.cues)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60, deadline=None, derandomize=True)
 @given(st.lists(st.sampled_from(sorted({word for row in ROWS for word in row["text"].split()})), max_size=25))
 def test_any_order_of_words_is_read_the_same_both_ways(words):
     text = " ".join(words)
