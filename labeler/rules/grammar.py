@@ -136,7 +136,7 @@ class Tokenizer:
 
     def _doc(self, stretch: str) -> Doc:
         if len(self._nlp.vocab) > _MOST_LEXEMES:
-            self._nlp = _canonical(_blank(self._nlp.lang), self._vocabulary)
+            self._nlp = _canonical(_blank(self._nlp.meta["lang"]), self._vocabulary)
         return self._nlp.tokenizer(stretch)
 
 
