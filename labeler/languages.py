@@ -53,7 +53,8 @@ class Language(BaseModel):
 
     def spelling(self) -> Spelling:
         """How its words are written."""
-        return Spelling(self.digraphs, tuple(self.endings), tuple(self.heads), tuple(self.tails))
+        fold = Spelling(self.digraphs).fold
+        return Spelling(self.digraphs, tuple(self.endings), tuple(map(fold, self.heads)), tuple(map(fold, self.tails)))
 
 
 @cache

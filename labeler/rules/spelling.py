@@ -56,9 +56,14 @@ class Spelling:
         forms = [word, *stems]
         for form in forms:
             for head in self.heads:
-                if form.endswith(head) and len(form) - len(head) >= _SHORTEST_STEM and known(head):
+                if len(form) - len(head) >= _SHORTEST_STEM and self._ends_in(form, head) and known(head):
                     return head
         return next((found for form in forms for found in self._without_tail(form, known)), None)
+
+    def _ends_in(self, word: str, head: str) -> bool:
+        # the a of Pleura and the e of Erguss are no umlaut, and were folded as one
+        split = self.digraphs and head[0] == "e" and word.endswith(head[1:]) and word[-len(head)] in "aou"
+        return word.endswith(head) or split
 
     def _stems(self, word: str) -> Iterator[str]:
         for ending, instead in self.endings:
