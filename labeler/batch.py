@@ -49,6 +49,7 @@ class LabelRun(BaseModel):
 
     labeler: str = Field(default="rules.v1", description="Registered name of the labeler, or a trained one's folder.")
     label_schema: str = Field(default="chexpert14.v1", description="Name of a shipped schema, or a YAML file.")
+    language: str = Field(default="en", description="ISO 639-1 code of the reports' language, or auto.")
     sections: str = Field(default="findings,impression", description="Sections to read; a|b is the first one present.")
     hierarchy: bool = Field(default=False, description="Whether parents are filled by the labels under them.")
     evidence: bool = Field(default=False, description="Whether the mentions are written, too.")
@@ -108,13 +109,13 @@ def label_batch(
     select(Report("", ""), run.sections)
     refuse_if_busy(target.work)
     layout = layout_of(target.format, detect(source, run.read_options()))
-    inputs = [source, *files_of(run.labeler, run.label_schema)]
+    inputs = [source, *files_of(run.labeler, run.label_schema, run.language)]
     made_before = _manifest(target)
     if resume and made_before and target.table.is_file() and (evidence is None or evidence.is_file()):
         return _untouched(target, made_before, run, [hash_input(path, outputs)["sha256"] for path in inputs])
     records = _records(source, run)
-    task = Task(run.labeler, run.label_schema, run.sections, run.evidence, layout, run.hierarchy)
-    labeler = load(run.labeler, run.label_schema)
+    task = Task(run.labeler, run.label_schema, run.sections, run.evidence, layout, run.hierarchy, run.language)
+    labeler = load(run.labeler, run.label_schema, run.language)
     if run.hierarchy:
         labeler = with_parents(labeler, run.label_schema)
     resume = resume and not made_before

@@ -9,12 +9,12 @@ from hashlib import blake2b
 from itertools import islice
 from typing import Final, NamedTuple
 
-from corpora.errors import RadloopError, RunError
+from corpora.errors import DataError, RadloopError, RunError
 from corpora.labels import STATE_NAMES, State
 from corpora.readers import Record
 from corpora.types import Provenance, Reject, Report, Section, Study
 from corpora.unique import SeenIds
-from labeler.base import Labeler
+from labeler.base import DEFAULT_LANGUAGE, Labeler
 from labeler.table import evidence_line, row_writer
 
 _RECORDS_AT_ONCE: Final = 1000
@@ -51,6 +51,7 @@ class Task(NamedTuple):
     evidence: bool
     layout: str
     hierarchy: bool = False
+    language: str = DEFAULT_LANGUAGE
 
 
 class Labeled(NamedTuple):
@@ -208,6 +209,9 @@ def _read_one(labeler: Labeler, task: Task, report: Report, where: Provenance) -
         if len(vector.states) != len(labeler.schema.labels):
             raise ValueError("not one state for each label")
         return report, vector.states, evidence_line(report, vector)
+    except DataError as error:
+        # our own words, which never hold the report's
+        return Reject(error.code, error.message, where, report.study_id)
     except Exception as error:  # whatever it is, the other reports go on
         # the error's own words may hold the report's
         message = f"the labeler failed on this report ({type(error).__name__})"

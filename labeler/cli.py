@@ -52,6 +52,7 @@ Labeler = Annotated[
     ),
 ]
 Schema = Annotated[str, typer.Option(metavar="NAME|FILE", help="Label schema: a shipped name, or a YAML file.")]
+Language = Annotated[str, typer.Option(metavar="CODE", help="Language of the reports: en, de, fr, es; auto finds out.")]
 Sections = Annotated[str, typer.Option(metavar="NAMES", help='Sections to read; "a|b" is the first one present.')]
 Text = Annotated[str | None, typer.Option(metavar="NAME")]
 
@@ -62,6 +63,7 @@ def run_cli(
     out: Annotated[Path, typer.Option("-o", "--out", metavar="OUT", help=".csv, .parquet, .jsonl, or a run folder.")],
     labeler: Labeler = "rules.v1",
     schema: Schema = "chexpert14.v1",
+    language: Language = "en",
     sections: Sections = "findings,impression",
     hierarchy: Annotated[bool, typer.Option("--hierarchy", help="Fill parents by the labels under them.")] = False,
     evidence: Annotated[Path | None, typer.Option(metavar="FILE.jsonl", help="Write every mention, too.")] = None,
@@ -86,7 +88,8 @@ def run_cli(
 
     allowed = allowance(max_failures)
     run = LabelRun(
-        labeler=labeler, label_schema=schema, sections=sections, evidence=evidence is not None, format=format_,
+        labeler=labeler, label_schema=schema, language=language, sections=sections,
+        evidence=evidence is not None, format=format_,
         encoding=encoding, id_column=id_column, text_column=text_column, findings_column=findings_column,
         impression_column=impression_column, hierarchy=hierarchy,
     )  # fmt: skip
@@ -118,6 +121,7 @@ def explain_cli(
     html: Annotated[Path | None, typer.Option(metavar="FILE", help="Write a page with the text marked up.")] = None,
     labeler: Labeler = "rules.v1",
     schema: Schema = "chexpert14.v1",
+    language: Language = "en",
     sections: Sections = "findings,impression",
     method: Annotated[Method, typer.Option(help="How the evidence of a network is found.")] = Method.occlusion,
     json_: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
@@ -131,10 +135,12 @@ def explain_cli(
     from corpora.types import Report
     from labeler.base import explain_by, is_trained, load
     from labeler.explain import explain_html, explain_text, to_json
+    from labeler.languages import in_its_language
     from labeler.schemas import load_schema
 
     report = Report("", _report_text(text))
-    reader = load(labeler, schema)
+    reader = load(labeler, schema, language)
+    report = in_its_language(report, language)
     explain_by(reader, method.name)
     vector = reader(report, sections)
     rules = None if is_trained(labeler) else load_schema(schema)

@@ -113,11 +113,6 @@ def schema_of(columns: Iterable[str], path: Path, *, sparse: bool = False) -> st
     raise DataError("map.schema", message, where=str(path), hint="name their schema with --from")
 
 
-def mapped(row: Sequence[tuple[Sequence[State], Sequence[State]]], by: Sequence[Source]) -> tuple[State, ...]:
-    """The states of the target's labels, from those of the parts and kinds of each."""
-    return tuple(source.state(parts, kinds) for source, (parts, kinds) in zip(by, row, strict=True))
-
-
 def _check(file: MapFile, document: Document) -> None:
     for number, row in enumerate(file.same):
         for schema, label in row.items():

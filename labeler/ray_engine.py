@@ -55,7 +55,7 @@ class _Worker:
         self._fault: RadloopError | None = None
         try:
             self._label: Callable[[Chunk], Labeled] = ready_to_label(task)
-            self._fingerprint = fingerprint(task.labeler, task.schema)
+            self._fingerprint = fingerprint(task.labeler, task.schema, task.language)
         except Exception as error:
             self._fault = _not_loaded(error)
 
@@ -175,7 +175,7 @@ class _Crew:
         actor: Any = ray.remote(_Worker).options(
             num_cpus=1, max_restarts=_STARTS_AGAIN, max_task_retries=_TRIES_AGAIN
         )  # fmt: skip
-        self._expected = fingerprint(task.labeler, task.schema)
+        self._expected = fingerprint(task.labeler, task.schema, task.language)
         self._all = [actor.remote(task) for _ in range(size)]
         self._starting = {worker.fingerprint.remote(): worker for worker in self._all}
         self._ready: list[Any] = []

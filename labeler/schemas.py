@@ -27,6 +27,7 @@ from corpora.errors import ConfigError
 from corpora.registry import find, names
 from corpora.resources import config_path
 from corpora.schema import LabelSchema
+from labeler.languages import DEFAULT_LANGUAGE, Language, load_language
 from labeler.rules.lexicon import CueLexicon, FindingLexicon, LabelPhrases
 from labeler.rules.phrases import expand
 
@@ -45,6 +46,15 @@ class SchemaLabel(LabelPhrases):
     group: str = Field(default="", description="The group that it belongs to, in a schema that has several.")
 
 
+class Lexicons(BaseModel):
+    """What a label set is called in one language."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    findings: str = Field(description="Finding lexicon: the name of a shipped one, or a file.")
+    cues: str = Field(description="Cue lexicon: the name of a shipped one, or a file.")
+
+
 class SchemaFile(BaseModel):
     """A schema as written in YAML."""
 
@@ -56,6 +66,9 @@ class SchemaFile(BaseModel):
         description="Finding lexicon, or several: names of shipped ones, or files."
     )
     cues: str = Field(description="Cue lexicon: the name of a shipped one, or a file.")
+    languages: dict[str, Lexicons] = Field(
+        default_factory=dict, description="Lexicons for reports in other languages, by ISO 639-1 code."
+    )
     no_finding: str | None = Field(default=None, description="The label that means that nothing was found.")
     beside_no_finding: list[str] = Field(default_factory=list, description="Labels that do not stand in its way.")
     unlabeled: list[str] = Field(
@@ -68,7 +81,8 @@ class SchemaFile(BaseModel):
 
     def verify(self, document: Document) -> None:
         """What ``radloop validate`` checks beyond the fields: the lexicons, and the labels' names and phrases."""
-        _resolve(self, document)
+        for language in (DEFAULT_LANGUAGE, *self.languages):
+            _resolve(self, document, language)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,13 +103,20 @@ class RulesSchema:
     groups: dict[str, str] = field(default_factory=dict)
     entries: dict[str, tuple[str, ...]] = field(default_factory=dict)
     shared: bool = False
+    language: Language | None = None
+    others: tuple[str, ...] = ()
 
 
-def load_schema(name: str) -> RulesSchema:
-    """The shipped schema called ``name`` (without its version: the first), or the one in the file of that name.
+def load_schema(name: str, language: str = DEFAULT_LANGUAGE) -> RulesSchema:
+    """The shipped schema called ``name``, or the one in the file of that name, with the lexicons of ``language``.
 
-    Raises ``RegistryError`` for an unknown name, ``ConfigError`` naming file, line and field for a mistake in a file.
+    A name without its version is that of the first.
+
+    Raises ``RegistryError`` for an unknown name, ``ConfigError`` naming file, line and field for a mistake in a file,
+    or if the schema has no lexicons of that language (``config.language``).
     """
+    if language != DEFAULT_LANGUAGE:
+        return in_language(load_schema(name), language)
     path = Path(name)
     if path.suffix in (".yaml", ".yml"):
         return read_schema(path)
@@ -147,16 +168,39 @@ def read_schema(path: Path) -> RulesSchema:
     return _resolve(validate(document, SchemaFile), document)
 
 
-def _resolve(file: SchemaFile, document: Document) -> RulesSchema:
-    """The schema with its lexicons, every name in it looked up."""
-    findings = [_lexicon_path("findings", name, document) for name in file.findings]
-    cues = _lexicon_path("cues", file.cues, document)
+@cache
+def _by_language(path: Path, language: str) -> RulesSchema:
+    document = read_document(path)
+    return _resolve(validate(document, SchemaFile), document, language)
+
+
+def in_language(schema: RulesSchema, language: str) -> RulesSchema:
+    """``schema`` with its lexicons of another language. Raises ``ConfigError`` (``config.language``) if it has none."""
+    if language not in schema.others:
+        load_language(language)
+        known = ", ".join((DEFAULT_LANGUAGE, *schema.others))
+        raise ConfigError(
+            "config.language", f"schema {schema.schema.name!r} has no lexicons for {language!r}; it has {known}",
+            where="language", hint="docs/languages.md says how to add one",
+        )  # fmt: skip
+    return _by_language(schema.files[0], language)
+
+
+def _resolve(file: SchemaFile, document: Document, language: str = DEFAULT_LANGUAGE) -> RulesSchema:
+    """The schema with its lexicons of a language, every name in it looked up."""
+    other = file.languages.get(language)
+    names = (file.findings, file.cues) if other is None else ([other.findings], other.cues)
+    findings = [_lexicon_path("findings", name, document) for name in names[0]]
+    cues = _lexicon_path("cues", names[1], document)
     if not findings:
         raise ConfigError("config.label", "no finding lexicon is named", where=document.where("findings"))
     lexicon = _joined([load_yaml(path, FindingLexicon) for path in findings])
     _check_names(file, lexicon, document)
     entries = {label: tuple(own.same_as) or (label,) for label, own in file.labels.items()}
-    phrases = {label: _phrases(label, own, entries[label], lexicon) for label, own in file.labels.items()}
+    # phrases in the schema itself are English
+    phrases = {
+        label: _phrases(own if other is None else None, entries[label], lexicon) for label, own in file.labels.items()
+    }
     for label, found in phrases.items():
         if label != file.no_finding and not (found.findings or found.structures or found.located):
             raise ConfigError(
@@ -170,11 +214,13 @@ def _resolve(file: SchemaFile, document: Document) -> RulesSchema:
         phrases,
         _with_unlabeled(lexicon, file.unlabeled),
         _weighing(load_yaml(cues, CueLexicon), lexicon, file.unlabeled),
-        (*document.files, *findings, cues),
+        (*document.files, *findings, cues, *([] if other is None else [config_path(f"languages/{language}.yaml")])),
         parents={label: own.parent for label, own in file.labels.items() if own.parent is not None},
         groups={label: own.group for label, own in file.labels.items() if own.group},
         entries=entries,
         shared=bool(file.unlabeled) or len(used) > len(set(used)),
+        language=None if other is None else load_language(language),
+        others=tuple(file.languages),
     )
 
 
@@ -262,7 +308,7 @@ def _each_once(phrases: Iterable[str]) -> list[str]:
     return list(dict.fromkeys(phrases))
 
 
-def _phrases(label: str, own: SchemaLabel, entries: Iterable[str], lexicon: FindingLexicon) -> LabelPhrases:
+def _phrases(own: SchemaLabel | None, entries: Iterable[str], lexicon: FindingLexicon) -> LabelPhrases:
     """The phrases of a label's entries, and those that the schema adds."""
     parts = [lexicon.labels[entry] for entry in entries if entry in lexicon.labels]
     merged = LabelPhrases()
@@ -273,7 +319,7 @@ def _phrases(label: str, own: SchemaLabel, entries: Iterable[str], lexicon: Find
         meant = {plain for phrase in merged.findings for plain in expand(phrase)}
         ignored = [plain for phrase in merged.ignore for plain in expand(phrase) if plain not in meant]
         merged = merged.model_copy(update={"ignore": ignored})
-    return _merged(merged, own)
+    return merged if own is None else _merged(merged, own)
 
 
 def _merged(shipped: LabelPhrases, own: LabelPhrases) -> LabelPhrases:

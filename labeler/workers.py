@@ -162,7 +162,7 @@ _label: Callable[[Chunk], Labeled]
 
 
 def _labeler(task: Task) -> Labeler:
-    labeler = load(task.labeler, task.schema)
+    labeler = load(task.labeler, task.schema, task.language)
     return with_parents(labeler, task.schema) if task.hierarchy else labeler
 
 
