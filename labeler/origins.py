@@ -6,8 +6,8 @@ from typing import Any, Final
 
 from corpora.errors import RegistryError
 from corpora.runs import hash_input, package_versions
-from labeler.base import is_trained, network_of
-from labeler.languages import AUTO, DEFAULT_LANGUAGE
+from labeler.base import DEFAULT_LANGUAGE, is_trained, network_of
+from labeler.languages import AUTO
 from labeler.schemas import load_schema
 
 _PACKAGES: Final = ("spacy", "negspacy")

@@ -13,8 +13,8 @@ from corpora.labels import State
 from corpora.registry import find
 from corpora.schema import LabelSchema
 from corpora.types import Report
-from labeler.base import Labeler
-from labeler.languages import AUTO, DEFAULT_LANGUAGE, doubtful, known_language, language_of
+from labeler.base import DEFAULT_LANGUAGE, Labeler
+from labeler.languages import AUTO, doubtful, known_language, language_of
 from labeler.types import LabelVector
 
 #: Registered labelers that read other languages than English.

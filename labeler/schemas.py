@@ -27,7 +27,8 @@ from corpora.errors import ConfigError
 from corpora.registry import find, names
 from corpora.resources import config_path
 from corpora.schema import LabelSchema
-from labeler.languages import DEFAULT_LANGUAGE, Language, load_language
+from labeler.base import DEFAULT_LANGUAGE
+from labeler.languages import Language, load_language
 from labeler.rules.lexicon import CueLexicon, FindingLexicon, LabelPhrases
 from labeler.rules.phrases import expand
 

@@ -16,7 +16,8 @@ from operator import or_
 from corpora.labels import State
 from corpora.sections import select
 from corpora.types import Report, Section
-from labeler.languages import DEFAULT_LANGUAGE, Language, select_in
+from labeler.base import DEFAULT_LANGUAGE
+from labeler.languages import Language, select_in
 from labeler.rules.aggregate import Aggregator, Effect
 from labeler.rules.bulk import BulkReader
 from labeler.rules.decide import ABNORMALITY, NORMAL_FILM, Decision, decide, in_order
