@@ -52,6 +52,9 @@ Labeler = Annotated[
     ),
 ]
 Schema = Annotated[str, typer.Option(metavar="NAME|FILE", help="Label schema: a shipped name, or a YAML file.")]
+Schemas = Annotated[
+    str, typer.Option(metavar="NAME|FILE,...", help="Label schema: a shipped name, or a YAML file; a table for each.")
+]
 Language = Annotated[str, typer.Option(metavar="CODE", help="Language of the reports: en, de, fr, es; auto finds out.")]
 Sections = Annotated[str, typer.Option(metavar="NAMES", help='Sections to read; "a|b" is the first one present.')]
 Text = Annotated[str | None, typer.Option(metavar="NAME")]
@@ -62,7 +65,7 @@ def run_cli(
     source: Annotated[str, typer.Argument(metavar="SOURCE", help="Table, folder or archive of reports; - for stdin.")],
     out: Annotated[Path, typer.Option("-o", "--out", metavar="OUT", help=".csv, .parquet, .jsonl, or a run folder.")],
     labeler: Labeler = "rules.v1",
-    schema: Schema = "chexpert14.v1",
+    schema: Schemas = "chexpert14.v1",
     language: Language = "en",
     sections: Sections = "findings,impression",
     hierarchy: Annotated[bool, typer.Option("--hierarchy", help="Fill parents by the labels under them.")] = False,
@@ -197,14 +200,18 @@ def _report_text(text: str) -> str:
         raise DataError("data.encoding", "not UTF-8 text", where=f"{path}, byte {error.start}") from error
 
 
+def _and(tables: list[Path]) -> str:
+    return ", ".join(map(str, tables))
+
+
 def _say(summary: RunSummary) -> None:
     target = summary.target
     if summary.untouched:
-        typer.echo(f"nothing left to do: {target.table} is complete", err=True)
+        typer.echo(f"nothing left to do: {_and(summary.tables)} is complete", err=True)
     else:
         rate = summary.reports / max(summary.seconds, 1e-9)
         before = f", {summary.resumed_at:,} of them before the interruption" if summary.resumed_at else ""
         typer.echo(f"{summary.reports:,} reports labeled in {summary.seconds:.1f} s ({rate:,.0f}/s){before}", err=True)
-        typer.echo(f"wrote {target.table}", err=True)
+        typer.echo(f"wrote {_and(summary.tables)}", err=True)
     if summary.rejected:
         typer.echo(f"{summary.rejected:,} records rejected; the reasons are in {target.failures}", err=True)

@@ -9,6 +9,7 @@ from corpora.runs import hash_input, package_versions
 from labeler.base import DEFAULT_LANGUAGE, is_trained, network_of
 from labeler.languages import AUTO
 from labeler.schemas import load_schema
+from labeler.several import schemas_in
 
 _PACKAGES: Final = ("spacy", "negspacy")
 _TRAINED_BY: Final = ("torch", "transformers", "tokenizers")
@@ -23,7 +24,7 @@ def files_of(labeler: str, schema: str, language: str = DEFAULT_LANGUAGE) -> lis
     if is_trained(labeler):
         return network
     try:
-        found = [load_schema(schema, one) for one in _languages(schema, language)]
+        found = [load_schema(name, one) for name in schemas_in(schema) for one in _languages(name, language)]
     except RegistryError:
         # the labeler may have a schema of its own, or else says what is wrong
         return network

@@ -34,6 +34,7 @@ from labeler.chunks import Chunk, Labeled, Packed, Task, packed, unpacked
 from labeler.engines import Engine
 from labeler.origins import fingerprint
 from labeler.ray_address import check_answers
+from labeler.several import schemas_in
 from labeler.workers import or_fault, ready_to_label
 
 _ADDRESS: Final = "RAY_ADDRESS"
@@ -155,8 +156,9 @@ def _anywhere(task: Task) -> Task:
     folder = network_of(labeler)
     if folder is not None:
         labeler = labeler.removesuffix(str(folder)) + str(folder.absolute())
-    if Path(schema).suffix in (".yaml", ".yml"):
-        schema = str(Path(schema).absolute())
+    schema = ",".join(
+        str(Path(name).absolute()) if Path(name).suffix in (".yaml", ".yml") else name for name in schemas_in(schema)
+    )
     return task._replace(labeler=labeler, schema=schema)
 
 
