@@ -121,6 +121,21 @@ def _names_of(kind: str) -> list[dict[str, Any]]:
     return [{"name": name, "summary": _summary(kind, name)} for name in registry.names(kind)]
 
 
+@app.command("doctor")
+def doctor_cli(
+    gpu: Annotated[bool, typer.Option("--gpu", help="Load torch, and ask it for GPUs.")] = False,
+    json_: JsonOption = False,
+) -> None:
+    """Say what is there of all that radloop can use, what is missing, and what it would buy."""
+    from corpora.doctor import doctor, lines_of, to_json
+
+    parts = doctor(gpu=gpu)
+    if json_:
+        _echo_json(to_json(parts))
+    else:
+        typer.echo("\n".join(lines_of(parts)))
+
+
 @app.command("validate")
 def validate_cli(
     config: Annotated[Path, typer.Argument(metavar="CONFIG", help="A schema, lexicon or recipe in YAML.")],
