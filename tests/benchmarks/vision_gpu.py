@@ -94,7 +94,7 @@ def train_ours(store, size, batch, steps, compiled, device):
 
     def look(step):
         synchronize()
-        looks.append((time.perf_counter(), step.films))
+        looks.append((time.perf_counter(), step.items))
 
     with tempfile.TemporaryDirectory() as folder:
         stage = Stage(
