@@ -80,7 +80,8 @@ def trace(tables: Mapping[str, Path], uncertain: Uncertain = "positive") -> Trac
 
 def _positive(table: LabelMatrix, studies: Sequence[str], uncertain: Uncertain) -> NDArray[np.bool_]:
     states = table.states[[table.rows[study] for study in studies]]
-    return (states == 1) | ((states == -1) & (uncertain == "positive"))
+    found: NDArray[np.bool_] = (states == 1) | ((states == -1) & (uncertain == "positive"))
+    return found
 
 
 def _stations(names: Sequence[str], has: NDArray[np.bool_]) -> Iterator[Station]:

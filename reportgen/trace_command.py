@@ -59,11 +59,11 @@ def trace_cli(
     for name, count in traced.left_out.items():
         if count:
             typer.echo(f"{count:,} studies of {name} are not in all tables", err=True)
-    typer.echo(f"{traced.studies:,} studies traced; wrote {out / 'trace.md'}", err=True)
+    typer.echo(f"{traced.studies:,} studies traced; wrote {out / 'table.md'}", err=True)
 
 
 def trace_command(stations: Sequence[str], out: Path, uncertain: str, *, command: Sequence[str] = ()) -> Trace:
-    """Trace, and write ``trace.json``, ``trace.md``, ``trace.csv`` and the manifest into ``out``; returns the trace.
+    """Trace, and write ``table.json``, ``table.md``, ``table.csv`` and the manifest into ``out``; returns the trace.
 
     Raises as ``reportgen.trace.trace``, ``ConfigError`` (``config.value``) for a station that is not NAME=TABLE or
     comes twice, and ``RunError``.
@@ -80,11 +80,11 @@ def trace_command(stations: Sequence[str], out: Path, uncertain: str, *, command
     data = to_json(traced)
     with writing(out):
         out.mkdir(parents=True, exist_ok=True)
-    texts = {"trace.json": json.dumps(data, indent=2, ensure_ascii=False) + "\n", "trace.md": to_markdown(traced)}
+    texts = {"table.json": json.dumps(data, indent=2, ensure_ascii=False) + "\n", "table.md": to_markdown(traced)}
     for name, text in texts.items():
         with atomic_writer(out / name) as file:
             file.write(text)
-    with atomic_writer(out / "trace.csv") as file:
+    with atomic_writer(out / "table.csv") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(_COLUMNS)
         writer.writerows(_csv_rows(data))

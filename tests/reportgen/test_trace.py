@@ -42,7 +42,7 @@ def test_what_is_lost_added_and_kept(radloop, tmp_path, stations):
     assert draft["kept"]["value"] == pytest.approx(2 / 3) and draft["through"]["value"] == pytest.approx(1 / 3)
     assert draft["right"]["value"] == pytest.approx(2 / 3)
     assert data["labels"][ALL][0]["positive"] == 4
-    rows = list(csv.DictReader((tmp_path / "out" / "trace.csv").read_text().splitlines()))
+    rows = list(csv.DictReader((tmp_path / "out" / "table.csv").read_text().splitlines()))
     assert len(rows) == 3 * 3 and rows[1]["label"] == "Edema" and rows[1]["lost"] == "1"
     assert "1 studies of truth are not in all tables" in done.err
     manifest = json.loads((tmp_path / "out" / "manifest.json").read_text())
@@ -53,7 +53,7 @@ def test_uncertain_as_negative(radloop, tmp_path, stations):
     done = radloop("loop", "trace", *stations, "-o", tmp_path / "out", "--uncertain", "negative")
     assert done.code == 0
     assert "| Edema | 3 | 0.333" in done.out
-    assert (tmp_path / "out" / "trace.md").read_text() == done.out
+    assert (tmp_path / "out" / "table.md").read_text() == done.out
 
 
 @pytest.mark.parametrize(
