@@ -167,7 +167,9 @@ class Drafter(PreTrainedModel):  # type: ignore[no-untyped-call]
         """Embeddings [B, T', D] of films and text, and which of them count."""
         embeds, mask = self.prefix(films)
         words = self.decoder.get_input_embeddings()(input_ids)
-        return torch.cat([embeds.to(words.dtype), words], dim=1), torch.cat([mask, attention_mask.to(mask.dtype)], dim=1)
+        return torch.cat([embeds.to(words.dtype), words], dim=1), torch.cat(
+            [mask, attention_mask.to(mask.dtype)], dim=1
+        )
 
     def forward(
         self, films: Films, input_ids: Tensor, attention_mask: Tensor, labels: Tensor | None = None, **kwargs: Any

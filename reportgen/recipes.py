@@ -44,7 +44,8 @@ class LoraRecipe(BaseModel):
     alpha: float = Field(default=32, gt=0, description="Their scale, over the rank.")
     dropout: float = Field(default=0.05, ge=0, lt=1, description="Dropout in front of them.")
     targets: list[str] | Literal["all-linear"] = Field(
-        default="all-linear", description="Modules of the decoder by the end of their name; GPT-2: c_attn, c_proj, c_fc."
+        default="all-linear",
+        description="Modules of the decoder by the end of their name; GPT-2: c_attn, c_proj, c_fc.",
     )
 
 

@@ -107,8 +107,7 @@ def _other_base(folder: Path) -> ConfigError:
 def _forget_peft(decoder: Any) -> None:
     # peft leaves its configuration on the model, and transformers would save it as an adapter
     for name in ("peft_config", "_hf_peft_config_loaded"):
-        if hasattr(decoder, name):
-            delattr(decoder, name)
+        decoder.__dict__.pop(name, None)
 
 
 def _check_kind(folder: Path) -> None:

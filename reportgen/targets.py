@@ -38,7 +38,8 @@ _LEADING: Final = re.compile(
     re.IGNORECASE,
 )
 _TRAILING: Final = re.compile(
-    r"(?:,? (?:is |are )?again (?:seen|noted|demonstrated)| but (?:stable|unchanged)|(?<!symptoms) persists?)$", re.IGNORECASE
+    r"(?:,? (?:is |are )?again (?:seen|noted|demonstrated)| but (?:stable|unchanged)|(?<!symptoms) persists?)$",
+    re.IGNORECASE,
 )
 
 

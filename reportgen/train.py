@@ -190,7 +190,9 @@ class Training:
         adapted = sum(value.numel() for value in self.model.decoder.parameters() if value.requires_grad)
         self.sizes = {"decoder weights": base, "adapter weights": adapted}
         if adapted > MOST_ADAPTED * base:
-            self.warnings.append(f"the adapters are {adapted / base:.1%} of the decoder: a lower lora.rank learns less by heart")
+            self.warnings.append(
+                f"the adapters are {adapted / base:.1%} of the decoder: a lower lora.rank learns less by heart"
+            )
 
     def _stage(self, name: str, recipe: Any, resume: bool, watch: Callable[[Step], None]) -> Course:
         stage = Stage(name, recipe, self.model, self._loss, lambda: self._measured(), self.learned.lengths,
@@ -286,7 +288,9 @@ def _key(recipe: ReportTrainRecipe, model: Drafter, parts: Mapping[str, Sequence
     for part, studies in parts.items():
         digest.update(part.encode())
         for study in studies:
-            digest.update(repr((study.study_id, study.image_ids, study.prompt, study.target)).encode("utf-8", "replace"))
+            digest.update(
+                repr((study.study_id, study.image_ids, study.prompt, study.target)).encode("utf-8", "replace")
+            )
     return digest.hexdigest()
 
 
