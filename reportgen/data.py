@@ -6,6 +6,7 @@ import json
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
 
@@ -107,7 +108,7 @@ def last_reports(studies: Iterable[Study]) -> dict[str, str]:
     for several in of_patient.values():
         several.sort()
         when = Counter(at for at, _, _ in several)
-        for (before, _, text), (at, study_id, _) in zip(several, several[1:], strict=False):
+        for (before, _, text), (at, study_id, _) in pairwise(several):
             if before < at and when[before] == 1:
                 found[study_id] = text
     return found

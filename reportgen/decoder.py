@@ -14,7 +14,7 @@ from reportgen.targets import END, PAD, SPECIAL
 
 
 def train_tokenizer(texts: Iterable[str], vocab_size: int, min_frequency: int = 2) -> PreTrainedTokenizerFast:
-    """A byte-level BPE of at most ``vocab_size`` tokens with the section tokens; case is kept (Sennrich et al. 2016)."""
+    """A byte-level BPE of at most ``vocab_size`` tokens with the section tokens; case is kept (Sennrich 2016)."""
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
@@ -29,7 +29,10 @@ def train_tokenizer(texts: Iterable[str], vocab_size: int, min_frequency: int = 
 
 
 def fitted_tokenizer(source: str) -> PreTrainedTokenizerFast:
-    """The tokenizer of a decoder with our tokens added, padding to the left. Raises ``ConfigError`` (``model.missing``)."""
+    """The tokenizer of a decoder with our tokens added, padding to the left.
+
+    Raises ``ConfigError`` (``model.missing``).
+    """
     tokenizer = _from(AutoTokenizer, source)
     known = tokenizer.get_vocab()
     new = [token for token in SPECIAL if token not in known]

@@ -57,7 +57,7 @@ class Course:
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """One stage: ``loss`` of rows, ``measure`` after an epoch (the score and what else), ``lengths`` [N] to batch by."""
+    """One stage: ``loss`` of rows, ``measure`` after an epoch (score, and what else), ``lengths`` [N] to batch by."""
 
     name: str
     recipe: CourseRecipe
