@@ -60,7 +60,7 @@ class Seen(NamedTuple):
 
 
 class Films(NamedTuple):
-    """Films of studies: ``cells`` [B, V, P, C], ``present`` [B, V], ``views`` [B, V], ``logits`` [B, L] of the study."""
+    """Films of studies: ``cells`` [B, V, P, C], ``present`` [B, V], ``views`` [B, V], ``logits`` [B, L] of the study."""  # noqa: E501
 
     cells: Tensor
     present: Tensor
