@@ -110,7 +110,8 @@ def draft(
         file.writelines(json.dumps(record, ensure_ascii=False) + "\n" for record in records)
     summary = _summary(records, rejects, target, within, time.monotonic() - begun)
     write_manifest(
-        target.manifest, command=list(command), config=settings, inputs=[run / "config.json", run / "model.safetensors"],
+        target.manifest, command=list(command), config=settings,
+        inputs=[run / "config.json", run / "model.safetensors"],
         counts={"drafts": summary.drafts, "distinct": summary.distinct, "empty": summary.empty,
                 "flagged": summary.flagged, "unusual films": summary.unusual, "rejected": summary.rejected},
         wall_seconds=summary.seconds, seed=seed, packages=PACKAGES,
