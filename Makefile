@@ -25,11 +25,11 @@ check: $(STAMP)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/cog -I docs --check --diff --check-fail-msg "run make docs" docs/cli.md docs/registry.md
+	$(BIN)/cog -I docs --check --diff --check-fail-msg "run make docs" docs/audit.md docs/cli.md docs/registry.md
 	$(PYTEST) -q tests/test_docs.py -k changelog
 
 docs: $(STAMP)
-	$(BIN)/cog -I docs -r docs/cli.md docs/registry.md
+	$(BIN)/cog -I docs -r docs/audit.md docs/cli.md docs/registry.md
 
 format: $(STAMP)
 	$(BIN)/ruff check --fix .

@@ -83,3 +83,11 @@ def _kind(kind: str) -> str:
     rows = [f"| `{entry.name}` | {_cell(registry.summary(entry))} | `{entry.value}` |" for entry in entries]
     title = f"## {NOUNS.get(kind, kind)}: `radloop.{kind}`"
     return "\n".join([title, "", "| name | what it is | loads |", "|---|---|---|", *rows])
+
+
+def review_keys() -> str:
+    """The keys of the page on which an audit is read, as a table."""
+    from labeler.audit.review.keys import ACTIONS
+
+    rows = [f"| {' or '.join(f'`{key}`' for key in action.keys)} | {action.says} |" for action in ACTIONS]
+    return "\n".join(["| key | what it does |", "|---|---|", *rows])

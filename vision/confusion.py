@@ -49,7 +49,9 @@ def _matrix(entry: Mapping[str, Any], label: str, path: Path) -> Matrix:
     states = list(entry.get("states", NAMES))
     where = f"{path}, {label!r}"
     try:
-        given = np.array(entry["matrix"], dtype=np.float64)
+        # null stands for a truth that nobody read
+        rows = [[0.0] * len(states) if row is None else row for row in entry["matrix"]]
+        given = np.array(rows, dtype=np.float64)
     except (ValueError, TypeError):
         raise DataError("vision.confusion", "the matrix is no table of numbers", where=where) from None
     if given.shape != (len(states), len(states)) or set(states) != set(NAMES):

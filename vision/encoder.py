@@ -1,6 +1,7 @@
 """The network: films to features to a logit for each label.
 
-    greys [B, 1, S, S] in 0..1 -> backbone -> feature map [B, C, h, w] -> mean -> linear head [B, K] -> logits [B, L]
+    greys [B, 1, S, S] in 0..1 (-> planes) -> backbone -> feature map [B, C, h, w] -> gathered -> linear head [B, K]
+    -> logits [B, L]
 
 A label has one output, or three (negative, positive, uncertain) whose score is p1 / (p0 + p1), the sigmoid of their
 difference (Irvin et al. 2019). With a hierarchy the score is the product of the chain of parents (Pham et al. 2021).
@@ -22,6 +23,7 @@ from transformers import AutoConfig, AutoModel, PretrainedConfig, PreTrainedMode
 from transformers.utils.generic import ModelOutput
 
 from corpora.errors import ConfigError
+from vision.planes import planes
 
 THREE: Final = 3
 #: Outputs of a label with three: negative, positive, uncertain.
@@ -34,7 +36,7 @@ class FilmEncoderConfig(PretrainedConfig):  # type: ignore[no-untyped-call]
     """The network's shape, its labels, and what was found on the validation part: temperatures and thresholds.
 
     ``heads`` is 1 or 3 outputs by label; ``parents`` is the place of each label's parent, -1 for none; ``gather``
-    is how a map becomes features, ``pooling`` how films become a study.
+    is how a map becomes features, ``pooling`` how films become a study. ``extras`` are planes of ``vision.planes``.
     """
 
     model_type = "radloop_film_encoder"
@@ -53,6 +55,7 @@ class FilmEncoderConfig(PretrainedConfig):  # type: ignore[no-untyped-call]
         views: str = "all",
         temperatures: Sequence[float] | None = None,
         thresholds: Mapping[str, float] | None = None,
+        extras: Sequence[str] = (),
         **kwargs: Any,
     ) -> None:
         self.backbone = dict(backbone or {"model_type": "resnet"})
@@ -63,6 +66,7 @@ class FilmEncoderConfig(PretrainedConfig):  # type: ignore[no-untyped-call]
         self.gather, self.pooling, self.views = gather, pooling, views
         self.temperatures = list(temperatures) if temperatures else [1.0] * len(self.label_names)
         self.thresholds = dict(thresholds) if thresholds is not None else None
+        self.extras = list(extras)
         super().__init__(**kwargs)
 
 
@@ -121,6 +125,8 @@ class FilmEncoder(PreTrainedModel):  # type: ignore[no-untyped-call]
         films = (greys - GREY_MEAN) / GREY_STD
         if self.config.channels > films.shape[1]:
             films = films.expand(-1, self.config.channels, -1, -1)
+        if self.config.extras:
+            films = torch.cat([films, *planes(greys, self.config.extras)], dim=1)
         return _as_map(self.backbone(films).last_hidden_state)
 
     def forward(self, greys: Tensor, **ignored: Any) -> FilmEncoderOutput:

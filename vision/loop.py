@@ -20,9 +20,9 @@ from accelerate import Accelerator  # type: ignore[import-untyped]
 from numpy.typing import NDArray
 from torch import Tensor
 
+from corpora.bars import Step
 from corpora.errors import RunError
 from vision.augment import augmented
-from vision.bar import Step
 from vision.batches import Store, read_ahead, to_greys
 from vision.calibrate import study_probabilities
 from vision.checkpoint import Course, Epoch, load_checkpoint, save_checkpoint

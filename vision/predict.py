@@ -20,6 +20,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from corpora.accelerating import quiet
 from corpora.allowance import allowance
 from corpora.errors import ConfigError, DataError, RadloopError
 from corpora.images.cache import Film
@@ -31,7 +32,6 @@ from corpora.runs import atomic_writer, begin, discard_work, output_target, writ
 from corpora.splits.files import read_split
 from corpora.store import read_studies
 from corpora.types import Provenance, Reject
-from vision.build import quiet
 from vision.calibrate import sigmoid
 from vision.data import films_of
 from vision.encoder import FilmEncoder, FilmEncoderConfig

@@ -37,7 +37,7 @@ def predict_cli(
     as_json: Annotated[bool, typer.Option("--json", help="Write the summary as JSON to stdout.")] = False,
 ) -> None:
     """Predict calibrated probabilities of findings from DICOM, PNG or JPEG films, or from a corpus."""
-    from vision.bar import counting
+    from corpora.bars import counting
     from vision.predict import predict
 
     with counting("predicting") as watch:

@@ -27,6 +27,10 @@ class BackboneRecipe(BaseModel):
     )
     with_head: bool = Field(default=False, description="Take the head of the run at source as well.")
     channels: Literal[1, 3] = Field(default=1, description="Channels the first layer sees; films are grey.")
+    extras: list[Literal["contrast", "place"]] = Field(
+        default_factory=list,
+        description="Planes computed from the film and seen beside it: local contrast; where a pixel lies.",
+    )
     gather: Literal["mean", "max", "mean_max"] = Field(
         default="mean",
         description="How a feature map becomes features: mean_max also has each one's peak, which small findings need.",

@@ -19,12 +19,12 @@ from typing import Any, Final
 
 import torch
 
+from corpora.accelerating import accelerator_of, begin_together, quiet
 from corpora.allowance import allowance
 from corpora.config import config_sha256
 from corpora.errors import RunError
 from corpora.label_table import read_label_matrix
 from corpora.runs import OutputTarget, atomic_writer, discard_work, hash_input, output_target, write_manifest, writing
-from vision.build import accelerator_of, begin_together, quiet
 from vision.calibrate import study_probabilities, temperatures, validation_table
 from vision.checkpoint import Epoch, changed_run
 from vision.data import gather, open_cache, refuse_same_films, rejects_of

@@ -42,11 +42,11 @@ def train_cli(
 ) -> None:
     """Train an image encoder on the films of a corpus and uncertain labels of its studies."""
     recipe = recipe_of(config, set_ or [], init)
-    from vision.bar import counting, training
+    from corpora.bars import counting, training
     from vision.train import train
 
     try:
-        with counting("fitting films") as caching, training("training") as steps:
+        with counting("fitting films") as caching, training("training", "films") as steps:
             summary = train(
                 corpus, labels, out, recipe, split=split, cache=cache, confusion=confusion, resume=resume,
                 max_failures=max_failures, command=sys.argv, watch=_say_epoch, steps=steps, caching=caching,

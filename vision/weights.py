@@ -84,6 +84,14 @@ def fit_channels(weight: Tensor, channels: int) -> Tensor:
     return total.expand(-1, channels, -1, -1) / channels
 
 
+def _with_planes(weight: Tensor, channels: int, wanted: int) -> Tensor:
+    """The same for ``wanted`` channels, of which those after the film's own are planes, and count nothing at first."""
+    if weight.shape[1] == wanted:
+        return weight
+    fitted = fit_channels(weight, channels)
+    return torch.cat([fitted, fitted.new_zeros(len(fitted), wanted - channels, *fitted.shape[2:])], dim=1)
+
+
 def begin(model: FilmEncoder, source: str, *, with_head: bool = False) -> None:
     """Give ``model`` the weights at ``source``, in place.
 
@@ -119,7 +127,7 @@ def _load_run(model: FilmEncoder, source: str, *, with_head: bool) -> None:
 def _load_body(model: FilmEncoder, state: dict[str, Tensor], source: str) -> None:
     wanted = model.backbone.state_dict()
     if _STEM in state and _STEM in wanted:
-        state[_STEM] = fit_channels(state[_STEM], wanted[_STEM].shape[1])
+        state[_STEM] = _with_planes(state[_STEM], model.config.channels, wanted[_STEM].shape[1])
     shared = {name for name in wanted if name in state and state[name].shape == wanted[name].shape}
     lacking = [name for name in wanted if name not in shared and not name.endswith("num_batches_tracked")]
     if lacking:

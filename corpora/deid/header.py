@@ -10,17 +10,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
-from typing import Any, Final
+from typing import Final
 
 from pydicom import Dataset, Sequence
 from pydicom._uid_dict import UID_dictionary
-from pydicom.datadict import dictionary_has_tag, dictionary_VR, keyword_for_tag
-from pydicom.dataelem import DataElement, RawDataElement
-from pydicom.multival import MultiValue
 from pydicom.tag import BaseTag, Tag
 
-from corpora.deid.identity import CATEGORIES, Known, fold, words_of
+from corpora.deid.elements import all_texts, described, is_text, set_value, text_of, texts_in, value_of
+from corpora.deid.identity import CATEGORIES, Known, is_a_name, tells, words_of
 from corpora.deid.key import Key
 from corpora.deid.profile import Profile
 from corpora.deid.table import iod_of, resolve
@@ -78,7 +75,7 @@ def context_of(dataset: Dataset, profile: Profile, key: Key, clean_text: CleanTe
     known = tuple(dict.fromkeys(collect(dataset)))
     values = {each.keyword: each.value for each in reversed(known)}
     patient = next((values[name] for name in ("PatientID", "PatientName", "StudyInstanceUID") if name in values), "")
-    sop_class = str(_value(dataset, "SOPClassUID") or "")
+    sop_class = str(value_of(dataset, "SOPClassUID") or "")
     return Context(
         profile, key, clean_text, known, words_of(known), iod_of(sop_class), patient, key.days(patient), Tally()
     )
@@ -87,7 +84,7 @@ def context_of(dataset: Dataset, profile: Profile, key: Key, clean_text: CleanTe
 def collect(dataset: Dataset, depth: int = 0) -> Iterator[Known]:
     """Every value of a header, nested ones too, that identifies someone or something."""
     for tag in list(dataset.keys()):
-        keyword, kind = _described(int(tag))
+        keyword, kind = described(int(tag))
         if kind != "SQ" and keyword not in CATEGORIES and kind != "PN":
             continue
         try:
@@ -99,30 +96,8 @@ def collect(dataset: Dataset, depth: int = 0) -> Iterator[Known]:
                 for item in value:
                     yield from collect(item, depth + 1)
             continue
-        for text in _texts(value):
+        for text in texts_in(value):
             yield Known(CATEGORIES.get(keyword, "NAME"), keyword, text)
-
-
-@lru_cache(maxsize=8192)
-def _described(tag: int) -> tuple[str, str]:
-    """Keyword and value representation in the dictionary; empty for what it does not have."""
-    if not dictionary_has_tag(tag):
-        return "", ""
-    return keyword_for_tag(tag), dictionary_VR(tag).split(" ")[0]
-
-
-def _texts(value: Any) -> Iterator[str]:
-    for each in value if isinstance(value, MultiValue | list | tuple) else [value]:
-        text = str(each).replace("\0", "").strip() if each is not None and not isinstance(each, bytes) else ""
-        if text:
-            yield text
-
-
-def _value(dataset: Dataset, keyword: str) -> Any:
-    try:
-        return dataset.get(keyword)
-    except Exception:  # as in ``collect``
-        return None
 
 
 def clean(dataset: Dataset, context: Context, path: str = "") -> None:
@@ -140,7 +115,7 @@ def _action(dataset: Dataset, tag: BaseTag, context: Context, *, nested: bool) -
     profile = context.profile
     if tag.is_private:
         return _private_action(dataset, tag, profile)
-    keyword, kind = _described(int(tag))
+    keyword, kind = described(int(tag))
     repeats = tag.group & 0xFF00
     if tag.element == 0 or tag.group < 8 or repeats == _CURVES or not keyword:
         return "X"
@@ -214,7 +189,7 @@ def _is_roi(dataset: Dataset, tag: BaseTag) -> bool:
 
 def _note(context: Context, path: str, tag: BaseTag, action: str) -> None:
     context.tally.actions[action] += 1
-    keyword = "private" if tag.is_private else _described(int(tag))[0] or "unknown"
+    keyword = "private" if tag.is_private else described(int(tag))[0] or "unknown"
     context.tally.changes.append((f"{path}{int(tag):08X}", keyword, action))
 
 
@@ -224,15 +199,15 @@ def _remove(dataset: Dataset, tag: BaseTag, context: Context, path: str) -> None
 
 
 def _empty(dataset: Dataset, tag: BaseTag, context: Context, path: str) -> None:
-    keyword, kind = _described(int(tag))
-    was = _text_of(dataset, tag)
+    keyword, kind = described(int(tag))
+    was = text_of(dataset, tag)
     if keyword in _ACCESSIONS and was:
-        _set(dataset, tag, "SH", context.key.pseudonym("accession", was))
+        set_value(dataset, tag, "SH", context.key.pseudonym("accession", was))
         _note(context, path, tag, "text_notnull")
     elif keyword in ("PatientID", "PatientName"):
         _identity(dataset, tag, context, path, was)
     else:
-        _set(dataset, tag, kind, Sequence() if kind == "SQ" else None if kind not in TEXTS else "")
+        set_value(dataset, tag, kind, Sequence() if kind == "SQ" else None if kind not in TEXTS else "")
         _note(context, path, tag, "text_removed")
 
 
@@ -241,26 +216,26 @@ def _blank(dataset: Dataset, tag: BaseTag, context: Context, path: str) -> None:
     if getattr(dataset.get_item(tag), "value", None) in (None, b"", ""):
         context.tally.actions["tag_retained"] += 1
         return
-    kind = _described(int(tag))[1]
-    _set(dataset, tag, kind, "")
+    kind = described(int(tag))[1]
+    set_value(dataset, tag, kind, "")
     _note(context, path, tag, "text_removed")
 
 
 def _identity(dataset: Dataset, tag: BaseTag, context: Context, path: str, was: str) -> None:
-    keyword, kind = _described(int(tag))
+    keyword, kind = described(int(tag))
     # a nested patient is not always the one whose film it is
     own = keyword == "PatientName" and not path
     name = context.key.pseudonym("patient", context.patient if own else was) if was else ""
-    _set(dataset, tag, kind, name)
+    set_value(dataset, tag, kind, name)
     _note(context, path, tag, "patid_consistent")
 
 
 def _dummy(dataset: Dataset, tag: BaseTag, context: Context, path: str) -> None:
-    keyword, kind = _described(int(tag))
+    keyword, kind = described(int(tag))
     if kind == "SQ":
         _items(dataset, tag, context, path)
     elif keyword in _PATIENT_IDS or keyword == "PatientName":
-        _identity(dataset, tag, context, path, _text_of(dataset, tag))
+        _identity(dataset, tag, context, path, text_of(dataset, tag))
     elif kind == "UI":
         _remap(dataset, tag, context, path)
     elif kind not in DUMMIES:
@@ -268,7 +243,7 @@ def _dummy(dataset: Dataset, tag: BaseTag, context: Context, path: str) -> None:
     elif keyword == "LongitudinalTemporalInformationModified":
         _keep(dataset, tag, context, path)
     else:
-        _set(dataset, tag, kind, DUMMIES[kind])
+        set_value(dataset, tag, kind, DUMMIES[kind])
         _note(context, path, tag, "text_notnull")
 
 
@@ -286,72 +261,72 @@ def _items(dataset: Dataset, tag: BaseTag, context: Context, path: str) -> None:
 
 
 def _keep(dataset: Dataset, tag: BaseTag, context: Context, path: str) -> None:
-    if _described(int(tag))[1] == "SQ":
+    if described(int(tag))[1] == "SQ":
         _items(dataset, tag, context, path)
     else:
         context.tally.actions["tag_retained"] += 1
 
 
 def _remap(dataset: Dataset, tag: BaseTag, context: Context, path: str) -> None:
-    values = list(_all_texts(dataset, tag))
+    values = list(all_texts(dataset, tag))
     mapped = [value if value in UID_dictionary else context.key.uid(value) for value in values]
     if mapped == values and mapped:
         context.tally.actions["tag_retained"] += 1
         return
-    _set(dataset, tag, "UI", mapped if len(mapped) > 1 else mapped[0] if mapped else "")
+    set_value(dataset, tag, "UI", mapped if len(mapped) > 1 else mapped[0] if mapped else "")
     _note(context, path, tag, "uid_consistent" if path or len(mapped) > 1 else "uid_changed")
 
 
 def _move(dataset: Dataset, tag: BaseTag, context: Context, path: str) -> None:
-    kind = _described(int(tag))[1]
+    kind = described(int(tag))[1]
     if kind == "TM":
         _keep(dataset, tag, context, path)
         return
-    values = [moved(value, context.days) for value in _all_texts(dataset, tag)]
+    values = [moved(value, context.days) for value in all_texts(dataset, tag)]
     if not all(values):
         # no date: it may be anything
-        _set(dataset, tag, kind, "")
+        set_value(dataset, tag, kind, "")
         _note(context, path, tag, "text_removed")
         return
-    _set(dataset, tag, kind, values if len(values) > 1 else values[0] if values else "")
+    set_value(dataset, tag, kind, values if len(values) > 1 else values[0] if values else "")
     _note(context, path, tag, "date_shifted")
 
 
 def _age(dataset: Dataset, tag: BaseTag, context: Context, path: str) -> None:
-    was = _text_of(dataset, tag)
+    was = text_of(dataset, tag)
     now = capped_age(was)
     if now != was:
-        _set(dataset, tag, "AS", now)
+        set_value(dataset, tag, "AS", now)
     _note(context, path, tag, "text_retained")
 
 
 def _clean_value(dataset: Dataset, tag: BaseTag, context: Context, path: str) -> None:
-    kind = _described(int(tag))[1]
+    kind = described(int(tag))[1]
     if kind == "SQ":
         _items(dataset, tag, context, path)
     elif kind not in TEXTS or kind == "PN":
         _dummy(dataset, tag, context, path)
     else:
-        values = [context.clean_text(text, context.known) for text in _all_texts(dataset, tag)]
+        values = [context.clean_text(text, context.known) for text in all_texts(dataset, tag)]
         longest = {"SH": 16, "LO": 64, "AE": 16}.get(kind)
         values = [value[:longest].strip() if longest else value for value in values]
-        values = ["" if _tells(value, context) else value for value in values]
-        _set(dataset, tag, kind, values if len(values) > 1 else values[0] if values else "")
+        values = ["" if tells(value, context.words) else value for value in values]
+        set_value(dataset, tag, kind, values if len(values) > 1 else values[0] if values else "")
         _note(context, path, tag, "text_retained")
 
 
 def _text_kept(dataset: Dataset, tag: BaseTag, context: Context, path: str) -> None:
     """A technical term: as it is, or not at all."""
-    keyword, kind = _described(int(tag))
-    values = list(_all_texts(dataset, tag))
+    keyword, kind = described(int(tag))
+    values = list(all_texts(dataset, tag))
     coded = keyword in ("CodeValue", "CodeMeaning") and _scheme(dataset) in context.profile.beyond.schemes
-    doubtful = not _is_text(dataset, tag) or any(
-        _tells(value, context) or (not coded and looks_like_id(value)) or _is_uid_like(value) for value in values
+    doubtful = not is_text(dataset, tag) or any(
+        tells(value, context.words) or (not coded and looks_like_id(value)) or _is_uid_like(value) for value in values
     )
     if coded and keyword == "CodeMeaning":
         doubtful |= any(looks_like_id(value) for value in values)
     if doubtful:
-        _set(dataset, tag, kind, DUMMIES[kind] if keyword.startswith("Cod") else "")
+        set_value(dataset, tag, kind, DUMMIES[kind] if keyword.startswith("Cod") else "")
         _note(context, path, tag, "text_removed")
     else:
         context.tally.actions["text_retained"] += 1
@@ -362,40 +337,40 @@ def _is_uid_like(value: str) -> bool:
 
 
 def _scheme(dataset: Dataset) -> str:
-    return str(_value(dataset, "CodingSchemeDesignator") or "").strip()
+    return str(value_of(dataset, "CodingSchemeDesignator") or "").strip()
 
 
 def _string(dataset: Dataset, tag: BaseTag, context: Context, path: str) -> None:
     """A coded string: as it is, unless it is an id or a name."""
-    values = list(_all_texts(dataset, tag))
-    if all(is_code_string(value) and not _is_a_name(value, context) for value in values):
+    values = list(all_texts(dataset, tag))
+    if all(is_code_string(value) and not is_a_name(value, context.words) for value in values):
         context.tally.actions["tag_retained"] += 1
         return
-    if _described(int(tag))[0] == "SpecificCharacterSet":
-        _set(dataset, tag, "CS", "ISO_IR 100")
+    if described(int(tag))[0] == "SpecificCharacterSet":
+        set_value(dataset, tag, "CS", "ISO_IR 100")
     else:
-        _set(dataset, tag, "CS", "")
+        set_value(dataset, tag, "CS", "")
     _note(context, path, tag, "text_removed")
 
 
 def _number(dataset: Dataset, tag: BaseTag, context: Context, path: str) -> None:
     """A number that is written out: it must be one, and not the patient's."""
-    kind = _described(int(tag))[1]
+    kind = described(int(tag))[1]
     raw = dataset.get_item(tag)
     value = getattr(raw, "value", None)
-    written = value if isinstance(value, bytes) else b"\\".join(text.encode() for text in _texts(value))
+    written = value if isinstance(value, bytes) else b"\\".join(text.encode() for text in texts_in(value))
     is_own = any(part.decode("latin-1").strip() in context.words for part in written.split(b"\\") if len(part) >= 5)
     if is_number(written, kind) and not is_own:
         context.tally.actions["tag_retained"] += 1
         return
-    _set(dataset, tag, kind, None)
+    set_value(dataset, tag, kind, None)
     _note(context, path, tag, "text_removed")
 
 
 def _binary(dataset: Dataset, tag: BaseTag, context: Context, path: str) -> None:
     """A binary number, if the file says that it is one as well."""
     said = getattr(dataset.get_item(tag), "VR", None)
-    kind = _described(int(tag))[1]
+    kind = described(int(tag))[1]
     if said not in (None, kind, "US", "SS", "OW", "UN") or (said in ("OW", "UN") and kind not in ("US", "SS")):
         _remove(dataset, tag, context, path)
     else:
@@ -408,7 +383,7 @@ def _private(dataset: Dataset, tag: BaseTag, context: Context, path: str) -> Non
     except Exception:  # as in ``collect``
         value = b"\0"
     if isinstance(value, Sequence | bytes) or any(
-        _tells(text, context) or looks_like_id(text) for text in _texts(value)
+        tells(text, context.words) or looks_like_id(text) for text in texts_in(value)
     ):
         _remove(dataset, tag, context, path)
     else:
@@ -420,42 +395,3 @@ _ACTIONS: Final[Mapping[str, Callable[[Dataset, BaseTag, Context, str], None]]] 
     # beyond the table: E emptied, M dates moved, A ages capped, T technical text, S coded strings, N written numbers, B binary ones  # noqa: E501
     "E": _blank, "M": _move, "A": _age, "T": _text_kept, "S": _string, "N": _number, "B": _binary, "P": _private,
 }  # fmt: skip
-
-
-def _set(dataset: Dataset, tag: BaseTag, kind: str, value: Any) -> None:
-    dataset[tag] = DataElement(tag, kind, value, already_converted=isinstance(value, Sequence))
-
-
-def _text_of(dataset: Dataset, tag: BaseTag) -> str:
-    return next(_all_texts(dataset, tag), "")
-
-
-def _all_texts(dataset: Dataset, tag: BaseTag) -> Iterator[str]:
-    try:
-        value = dataset[tag].value
-    except Exception:  # as in ``collect``
-        return
-    if isinstance(value, bytes):
-        value = value.decode("latin-1").split("\\")
-    yield from _texts(value)
-
-
-def _is_text(dataset: Dataset, tag: BaseTag) -> bool:
-    said = getattr(dataset.get_item(tag), "VR", None)
-    return said is None or said in TEXTS or said == "CS"
-
-
-def _tells(value: str, context: Context) -> bool:
-    """Whether a kept text has a name or an id of this header in it."""
-    folded = fold(value)
-    return any(word in folded for word in context.words if len(word) >= 5) or _is_a_name(value, context)
-
-
-def _is_a_name(value: str, context: Context) -> bool:
-    folded = fold(value)
-    return any(word in context.words for word in (folded, *folded.replace("_", " ").split()))
-
-
-def is_raw(element: DataElement | RawDataElement | None) -> bool:
-    """Whether an element was left as it was read."""
-    return isinstance(element, RawDataElement)

@@ -142,3 +142,19 @@ def words_of(known: Iterable[Known]) -> frozenset[str]:
         parts = [text, *_SPLIT.split(text), *re.split(r"[\^=,;\s\-./']+", text)]
         words.update(part for part in parts if len(part) >= (3 if any(map(str.isalpha, part)) else 4))
     return frozenset(words)
+
+
+def tells(value: str, words: frozenset[str]) -> bool:
+    """Whether a text has one of a header's names or ids in it.
+
+    >>> tells("CHEST MILLERCLINIC", frozenset({"miller"}))
+    True
+    """
+    folded = fold(value)
+    return any(word in folded for word in words if len(word) >= 5) or is_a_name(value, words)
+
+
+def is_a_name(value: str, words: frozenset[str]) -> bool:
+    """Whether a text, or a word of it, is one of a header's names or ids."""
+    folded = fold(value)
+    return any(word in words for word in (folded, *folded.replace("_", " ").split()))

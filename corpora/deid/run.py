@@ -10,7 +10,6 @@ OUT/
 
 from __future__ import annotations
 
-import csv
 import json
 import time
 from collections import Counter
@@ -21,15 +20,18 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
+from corpora.deid.films import films_below, is_dicom, place_of
+from corpora.deid.journal import Journal, Sample
 from corpora.deid.key import Key, read_key
 from corpora.deid.profile import Profile, load_profile
 from corpora.deid.tables import Cleaner, Row, clean_row, open_table, table_out
+from corpora.deid.totals import Totals, add_facts, add_film
 from corpora.deid.work import Plan, Result, clean_file, clean_study, masked
-from corpora.errors import DataError, RunError
+from corpora.errors import RunError
 from corpora.pool import ordered, usable_cores
 from corpora.readers import ReadOptions
 from corpora.readers.corpus import is_corpus
-from corpora.runs import OutputTarget, atomic_writer, begin, discard_work, output_target, write_manifest, writing
+from corpora.runs import OutputTarget, atomic_writer, begin, discard_work, output_target, write_manifest
 from corpora.store import SHARDS, StudyWriter, from_row, read_rows
 
 Watch = Callable[[int, "int | None"], None]
@@ -54,21 +56,6 @@ class DeidSummary:
     untouched: bool = False
 
 
-@dataclass(slots=True)
-class _Totals:
-    counts: Counter[str]
-    actions: Counter[str]
-    codes: Counter[str]
-    years: Counter[str]
-    ages: Counter[str]
-    sexes: Counter[str]
-    manufacturers: Counter[str]
-
-
-def _totals() -> _Totals:
-    return _Totals(*(Counter() for _ in range(7)))
-
-
 def run_deidentify(
     source: Path | str, out: Path | str, key_file: Path | str, *, preset: str = "basic", options: Iterable[str] = (),
     table: str | None = None, surrogates: bool = False, audit_fraction: float = 0.0, pixels: bool = False,
@@ -90,25 +77,6 @@ def run_deidentify(
     if str(source) != "-" and is_dicom(src):
         return run.films(surrogates, audit_fraction, pixels)
     return run.reports(str(source), read or ReadOptions(), surrogates, audit_fraction)
-
-
-def is_dicom(source: Path) -> bool:
-    """Whether a source is a DICOM file, or a folder with one in it. Raises ``DataError`` (``data.missing``)."""
-    if not source.exists():
-        raise DataError("data.missing", "no such file or folder", where=str(source))
-    if source.is_file():
-        return _has_mark(source) or source.suffix.lower() in (".dcm", ".dicom", ".ima")
-    return any(
-        _has_mark(path) or path.suffix.lower() in (".dcm", ".dicom") for path in source.rglob("*") if path.is_file()
-    )
-
-
-def _has_mark(path: Path) -> bool:
-    try:
-        with path.open("rb") as file:
-            return file.read(132)[128:] == b"DICM"
-    except OSError:
-        return False
 
 
 def _check_places(source: str, out: Path, key_file: Path) -> None:
@@ -148,9 +116,9 @@ class _Run:
         if done is not None:
             return done
         plan = Plan(self.source, self.out, self.profile, self.key, surrogates, audit, pixels, single, target.work)
-        paths, others = _listed(self.source)
-        journal = _Journal(target.work / "done.jsonl")
-        places = {self.key.digest("place", _place(self.source, path)).hex()[:24]: path for path in paths}
+        paths, others = films_below(self.source)
+        journal = Journal(target.work / "done.jsonl")
+        places = {self.key.digest("place", place_of(self.source, path)).hex()[:24]: path for path in paths}
         left = [path for place, path in places.items() if place not in journal.places]
         work = partial(clean_file, plan)
         results = self._noted(
@@ -158,25 +126,25 @@ class _Run:
         )
         for _ in results:
             pass
-        totals = _totals()
+        totals = Totals()
         totals.counts["other_files"] = others
         faults = self._finish_films(target, plan, journal.read(), totals, single)
         return self._summary("dicom", target, totals, faults)
 
     def _finish_films(
-        self, target: OutputTarget, plan: Plan, results: Iterable[Result], totals: _Totals, single: Path | None
+        self, target: OutputTarget, plan: Plan, results: Iterable[Result], totals: Totals, single: Path | None
     ) -> list[list[str]]:
         folder = self.out if single is None else None
         faults: list[list[str]] = []
         findings: list[dict[str, Any]] = []
         patients: set[str] = set()
         with ExitStack() as stack:
-            sample = _Sample(stack, folder, "headers.csv", ("file", "tag", "keyword", "value", "action"), plan.audit)
+            sample = Sample(stack, folder, "headers.csv", ("file", "tag", "keyword", "value", "action"), plan.audit)
             for result in results:
                 if "fault" in result:
                     faults.append(result["fault"])
                     continue
-                _add(totals, result)
+                add_film(totals, result)
                 patients.add(result["patient"])
                 findings += [result["finding"] | {"file": result["out"]}] if "finding" in result else []
                 sample.add([[result["out"], *line] for line in result.get("sample", ())])
@@ -198,7 +166,7 @@ class _Run:
         done = self._begun(target)
         if done is not None:
             return done
-        journal, totals = _Journal(target.work / "done.jsonl"), _totals()
+        journal, totals = Journal(target.work / "done.jsonl"), Totals()
         left = (row for row in read_rows(self.source) if self._place(row["study_id"]) not in journal.places)
         number = _manifest(self.source).get("counts", {}).get("studies")
         work = partial(clean_study, plan)
@@ -215,26 +183,26 @@ class _Run:
     def _place(self, study_id: str) -> str:
         return self.key.digest("place", study_id).hex()[:24]
 
-    def _count_facts(self, totals: _Totals) -> None:
+    def _count_facts(self, totals: Totals) -> None:
         """Years, ages and sexes, before the studies lose them."""
         for row in read_rows(self.source, ("study_id", "year", "age", "sex", "images", "meta")):
             study = from_row(row)
             makers = {image.manufacturer for image in study.images if image.manufacturer}
-            _add_facts(totals, dict(study.meta) | {"manufacturer": next(iter(makers), None)})
+            add_facts(totals, dict(study.meta) | {"manufacturer": next(iter(makers), None)})
 
-    def _finish_corpus(self, target: OutputTarget, plan: Plan, journal: _Journal, totals: _Totals) -> list[list[str]]:
+    def _finish_corpus(self, target: OutputTarget, plan: Plan, journal: Journal, totals: Totals) -> list[list[str]]:
         faults: list[list[str]] = []
         findings: list[dict[str, Any]] = []
         for stale in self.out.glob(SHARDS):
             stale.unlink()
         with ExitStack() as stack:
-            headers = _Sample(stack, self.out, "headers.csv", ("file", "tag", "keyword", "value", "action"), plan.audit)
-            reports = _Sample(stack, self.out, "reports.csv", ("study_id", "report"), plan.audit)
+            headers = Sample(stack, self.out, "headers.csv", ("file", "tag", "keyword", "value", "action"), plan.audit)
+            reports = Sample(stack, self.out, "reports.csv", ("study_id", "report"), plan.audit)
             writer = stack.enter_context(StudyWriter(self.out))
             for result in journal.read():
                 faults += result["faults"]
                 for film in result["films"]:
-                    _add(totals, film | {"facts": {}})
+                    add_film(totals, film | {"facts": {}})
                     findings += [film["finding"] | {"file": film["out"]}] if "finding" in film else []
                     headers.add([[film["out"], *line] for line in film.get("sample", ())])
                 for category, found in result.get("spans", {}).items():
@@ -261,11 +229,11 @@ class _Run:
         cleaner = Cleaner(self.profile, self.key, surrogates, columns, audit)
         size = Path(source).stat().st_size if Path(source).is_file() else 0
         total = _MANY if size > _LARGE else 0
-        totals, faults = _totals(), []
+        totals, faults = Totals(), []
         folder = self.out if target.is_folder else None
         with ExitStack() as stack:
             writer = table_out(stack, target.table, target.format, columns.names)
-            sample = _Sample(stack, folder, "reports.csv", (*columns.names, "spans"), audit)
+            sample = Sample(stack, folder, "reports.csv", (*columns.names, "spans"), audit)
             for group in ordered(partial(clean_row, cleaner), rows, total, self.workers, _killed_row):
                 for row in group:
                     if row.cells is None:
@@ -317,7 +285,7 @@ class _Run:
             json.dump(self.config, file)
         return None
 
-    def _noted(self, groups: Iterator[list[Result]], journal: _Journal, total: int | None) -> Iterator[Result]:
+    def _noted(self, groups: Iterator[list[Result]], journal: Journal, total: int | None) -> Iterator[Result]:
         done = len(journal.places)
         for group in groups:
             journal.add(group)
@@ -326,7 +294,7 @@ class _Run:
             yield from group
 
     def _summary(
-        self, kind: str, target: OutputTarget, totals: _Totals, faults: list[list[str]],
+        self, kind: str, target: OutputTarget, totals: Totals, faults: list[list[str]],
         aggregates: dict[str, Any] | None = None,
     ) -> DeidSummary:  # fmt: skip
         totals.counts["rejected"] = len(faults)
@@ -382,34 +350,8 @@ def _film_target(out: Path, single: Path | None) -> OutputTarget:
     return OutputTarget(out, False, out, **{name: out.with_name(out.name + end) for name, end in beside.items()})
 
 
-def _listed(source: Path) -> tuple[list[Path], int]:
-    """The DICOM files below a folder in order, and how many other files there are."""
-    if source.is_file():
-        return [source], 0
-    files = sorted(path for path in source.rglob("*") if path.is_file())
-    films = [
-        path for path in files if _has_mark(path) or path.suffix.lower() in (".dcm", ".dicom", ".ima") or _is_bare(path)
-    ]
-    return films, len(files) - len(films)
-
-
-def _is_bare(path: Path) -> bool:
-    """Whether a file without a name that tells begins as a data set does."""
-    if path.suffix and not path.suffix[1:].isdigit():
-        return False
-    try:
-        with path.open("rb") as file:
-            return file.read(4) in (b"\x08\0\0\0", b"\x08\0\5\0", b"\x08\0\x16\0", b"\x08\0\x08\0", b"\x02\0\0\0")
-    except OSError:
-        return False
-
-
-def _place(source: Path, path: Path) -> str:
-    return path.relative_to(source).as_posix() if source.is_dir() else path.name
-
-
 def _killed(plan: Plan, path: Path) -> Result:
-    place = _place(plan.source, path)
+    place = place_of(plan.source, path)
     fault = ["worker.died", "the process that read the file died", masked(place)]
     return {"place": plan.key.digest("place", place).hex()[:24], "fault": fault}
 
@@ -426,79 +368,6 @@ def _killed_study(plan: Plan, row: dict[str, Any]) -> Result:
 
 def _killed_row(row: Any) -> Row:
     return Row(None, Counter())
-
-
-class _Journal:
-    """What is done: a line for each item, added when its files are whole."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self.places: set[str] = {result["place"] for result in self.read()}
-        if path.is_file() and not path.read_bytes().endswith(b"\n"):
-            # a line that a kill cut off must not spoil the next one
-            with writing(path), path.open("a", encoding="utf-8") as file:
-                file.write("\n")
-
-    def add(self, results: Iterable[Result]) -> None:
-        """Note results that are done."""
-        with writing(self._path), self._path.open("a", encoding="utf-8") as file:
-            for result in results:
-                file.write(json.dumps(result, ensure_ascii=False, default=str) + "\n")
-                self.places.add(result["place"])
-
-    def read(self) -> Iterator[Result]:
-        """All that is noted; a line that was cut off when a run was killed is as if it was not there."""
-        if not self._path.is_file():
-            return
-        seen: set[str] = set()
-        with self._path.open(encoding="utf-8") as file:
-            for line in file:
-                try:
-                    result = json.loads(line)
-                except ValueError:
-                    continue
-                if result["place"] not in seen:
-                    seen.add(result["place"])
-                    yield result
-
-
-class _Sample:
-    """A table for the person who checks a sample; made when there is something for it."""
-
-    def __init__(self, stack: ExitStack, folder: Path | None, name: str, columns: Sequence[str], share: float) -> None:
-        self._stack, self._columns = stack, columns
-        self._path = None if folder is None or not share else folder / "audit" / name
-        self._writer: Any = None
-
-    def add(self, rows: Iterable[Sequence[Any]]) -> None:
-        """Add lines; the last two columns are for the person."""
-        for row in rows:
-            if self._path is None:
-                return
-            if self._writer is None:
-                with writing(self._path):
-                    self._path.parent.mkdir(parents=True, exist_ok=True)
-                self._writer = csv.writer(self._stack.enter_context(atomic_writer(self._path)), lineterminator="\n")
-                self._writer.writerow((*self._columns, "identity_left", "note"))
-            self._writer.writerow([*("" if cell is None else cell for cell in row), "", ""])
-
-
-def _add(totals: _Totals, result: Result) -> None:
-    totals.counts["films"] += 1
-    totals.actions.update(result.get("actions", {}))
-    totals.codes.update(result.get("codes", {}))
-    totals.counts["films_with_text_in_pixels"] += bool(result.get("finding", {}).get("boxes"))
-    _add_facts(totals, result.get("facts", {}))
-
-
-def _add_facts(totals: _Totals, facts: Any) -> None:
-    for counter, name in ((totals.years, "year"), (totals.sexes, "sex"), (totals.manufacturers, "manufacturer")):
-        if facts.get(name) is not None:
-            counter[str(facts[name])] += 1
-    age = facts.get("age")
-    if age is not None:
-        low = min(int(float(age) // 10), 9)
-        totals.ages["90+" if low == 9 else f"{10 * low}-{10 * low + 9}"] += 1
 
 
 def _json(path: Path) -> dict[str, Any]:

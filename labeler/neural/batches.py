@@ -9,19 +9,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from transformers.utils import logging
 
 from corpora.errors import RunError
 from labeler.neural.model import BertCnnForLabels
 from labeler.neural.reading import CLASSES
 
 Say = Callable[[str], None]
-
-
-def quiet() -> None:
-    """Keep transformers from drawing bars and tables on stderr: what is wrong is said as an error."""
-    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
-    logging.set_verbosity_error()  # type: ignore[no-untyped-call]
 
 
 def padded(tokens: Sequence[Sequence[int]], pad: int, device: torch.device) -> tuple[Tensor, Tensor]:

@@ -1,15 +1,12 @@
-"""What a run trains with: an encoder and tokenizer of one's own or small new ones, and the device."""
+"""What a run trains with: an encoder and tokenizer of one's own or small new ones."""
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
-from accelerate import Accelerator  # type: ignore[import-untyped]
 from transformers import BertConfig, PreTrainedTokenizerFast
 
 from corpora.errors import ConfigError
-from corpora.runs import OutputTarget, begin
 from labeler.neural.recipe import EncoderRecipe
 
 
@@ -52,23 +49,3 @@ def check_fit(config: Any, tokenizer: PreTrainedTokenizerFast, max_length: int, 
     if max_length > longest:
         message = f"max_length is {max_length}, and the encoder reads {longest} tokens at most"
         raise ConfigError("config.value", message, where=where, hint=f"--set max_length={longest}")
-
-
-def accelerator_of(precision: str, tracker: str | None, name: str, folder: Path) -> Accelerator:
-    """The device, or several; with a tracker, if one is named. Raises ``ConfigError`` (``config.value``)."""
-    try:
-        accelerator = Accelerator(
-            mixed_precision=precision, log_with=tracker, project_dir=str(folder) if tracker else None
-        )
-    except ValueError as error:
-        raise ConfigError("config.value", str(error).partition("\n")[0], where="tracker or precision") from error
-    if tracker:
-        accelerator.init_trackers(name)
-    return accelerator
-
-
-def begin_together(accelerator: Accelerator, target: OutputTarget, *, resume: bool) -> None:
-    """Make the folders of a run: one process does, and the others wait for it."""
-    if accelerator.is_main_process:
-        begin(target, resume=resume)
-    accelerator.wait_for_everyone()

@@ -42,10 +42,10 @@ def train_cli(
     text_column: Annotated[str | None, typer.Option(metavar="NAME", help="Column of whole reports.")] = None,
 ) -> None:
     """Train a neural labeler on reports, taught by another labeler and by gold labels."""
+    from corpora.bars import training
     from corpora.config import load_yaml
     from corpora.readers import ReadOptions
     from corpora.resources import config_path
-    from labeler.neural.bar import training
     from labeler.neural.recipe import TrainRecipe
 
     reports = [*(sources or []), *(corpus or [])]
@@ -60,7 +60,7 @@ def train_cli(
     from labeler.neural.train import train
 
     try:
-        with training("training") as steps:
+        with training("training", "texts") as steps:
             summary = train(
                 reports, out, recipe, gold=gold or (), options=options, leave_out=left_out, resume=resume,
                 command=sys.argv, watch=_say_epoch, steps=steps,

@@ -21,9 +21,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 from transformers import get_linear_schedule_with_warmup
 
+from corpora.bars import Step
 from corpora.errors import RunError
 from corpora.runs import atomic_writer
-from labeler.neural.bar import Step
 from labeler.neural.batches import logits_of, padded
 from labeler.neural.combine import combined, report_probabilities
 from labeler.neural.measure import softmax, weighted_f1

@@ -20,11 +20,12 @@ import torch
 from numpy.typing import NDArray
 from transformers import AutoConfig, AutoTokenizer
 
+from corpora.accelerating import quiet
 from corpora.errors import ConfigError, DataError
 from corpora.labels import State
 from corpora.schema import LabelSchema
 from corpora.types import Report
-from labeler.neural.batches import logits_of, quiet
+from labeler.neural.batches import logits_of
 from labeler.neural.combine import report_probabilities
 from labeler.neural.measure import softmax
 from labeler.neural.model import BertCnnConfig, BertCnnForLabels

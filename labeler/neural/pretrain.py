@@ -24,6 +24,7 @@ from typing import Any, Final
 import torch
 from transformers import AutoModelForMaskedLM, AutoTokenizer, PreTrainedTokenizerFast
 
+from corpora.accelerating import accelerator_of, begin_together, quiet
 from corpora.config import config_sha256
 from corpora.errors import DataError, RunError
 from corpora.readers import ReadOptions
@@ -36,8 +37,7 @@ from corpora.runs import (
     write_manifest,
     writing,
 )
-from labeler.neural.batches import quiet
-from labeler.neural.build import accelerator_of, begin_together, check_fit, pretrained, small_bert
+from labeler.neural.build import check_fit, pretrained, small_bert
 from labeler.neural.data import collect, held_out
 from labeler.neural.loop import changed_run
 from labeler.neural.pretrain_recipe import PretrainRecipe

@@ -28,10 +28,10 @@ def pretrain_cli(
     text_column: Annotated[str | None, typer.Option(metavar="NAME", help="Column of whole reports.")] = None,
 ) -> None:
     """Learn word pieces and an encoder from reports, for `radloop label train --encoder RUN`."""
+    from corpora.bars import training
     from corpora.config import load_yaml
     from corpora.readers import ReadOptions
     from corpora.resources import config_path
-    from labeler.neural.bar import training
     from labeler.neural.commands import ids_in
     from labeler.neural.pretrain_recipe import PretrainRecipe
 
@@ -42,7 +42,7 @@ def pretrain_cli(
     from labeler.neural.pretrain import pretrain
 
     try:
-        with training("pretraining") as watch:
+        with training("pretraining", "texts") as watch:
             summary = pretrain(
                 sources, out, recipe, options=options, leave_out=left_out, resume=resume, command=sys.argv, watch=watch
             )

@@ -26,9 +26,9 @@ from transformers import (
     get_linear_schedule_with_warmup,
 )
 
+from corpora.bars import Step
 from corpora.errors import RunError
 from corpora.runs import atomic_writer
-from labeler.neural.bar import Step
 from labeler.neural.loop import changed_run
 from labeler.neural.pretrain_recipe import PretrainRecipe
 from labeler.neural.reading import IGNORED

@@ -23,6 +23,7 @@ from accelerate import Accelerator  # type: ignore[import-untyped]
 from numpy.typing import NDArray
 from transformers import AutoConfig, AutoModel, AutoTokenizer, PreTrainedTokenizerFast
 
+from corpora.accelerating import accelerator_of, begin_together, quiet
 from corpora.config import config_sha256
 from corpora.errors import ConfigError, DataError, RunError
 from corpora.readers import ReadOptions
@@ -38,8 +39,8 @@ from corpora.runs import (
 from corpora.schema import LabelSchema
 from corpora.types import Report
 from labeler.base import load
-from labeler.neural.batches import logits_of, quiet
-from labeler.neural.build import accelerator_of, begin_together, check_fit, pretrained, small_bert
+from labeler.neural.batches import logits_of
+from labeler.neural.build import check_fit, pretrained, small_bert
 from labeler.neural.calibrate import calibration, temperatures
 from labeler.neural.data import (
     Collected,

@@ -243,11 +243,3 @@ def test_time_grows_with_length_only(unit: str) -> None:
     begun = time.perf_counter()
     split_sections(text)
     assert time.perf_counter() - begun < 5
-
-
-@pytest.mark.slow
-def test_speed() -> None:
-    begun = time.perf_counter()
-    for _ in range(5000):
-        split_sections(MIMIC_LIKE)
-    assert (time.perf_counter() - begun) / 5000 < 60e-6

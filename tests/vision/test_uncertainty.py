@@ -152,6 +152,15 @@ def test_a_confusion_matrix_becomes_a_channel(tmp_path):
     assert ignoring == pytest.approx(np.array([[0.7, 0.3, 0, 0], [0.3, 0.7, 0, 0]]), abs=1e-3)
 
 
+def test_a_truth_that_nobody_read_is_taken_to_be_written_as_it_is(tmp_path):
+    found = read_confusion(confusion(tmp_path, [[0.9, 0.1, 0, 0], [0, 1, 0, 0], None, [0, 0, 0, 1]]), ["Edema"])[
+        "Edema"
+    ]
+    assert found[2].tolist() == [0, 0, 0, 0]
+    channel = channel_of(found, np.array([50, 40, 10, 0]), blank_counts=True)
+    assert channel[:, 2].min() > 0
+
+
 def test_states_in_another_order_are_put_in_order(tmp_path):
     path = confusion(
         tmp_path, [[9, 0, 0, 0], [0, 5, 1, 0], [0, 2, 4, 0], [0, 0, 0, 3]],

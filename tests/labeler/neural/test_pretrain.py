@@ -271,7 +271,7 @@ def test_the_command(source, invented, tmp_path):
 
 def test_the_command_is_at_hand_without_torch(root):
     program = (
-        "import sys, labeler.neural.pretrain_command, labeler.neural.pretrain_recipe, labeler.neural.bar\n"
+        "import sys, labeler.neural.pretrain_command, labeler.neural.pretrain_recipe, corpora.bars\n"
         "sys.exit(sorted({'torch', 'transformers', 'accelerate', 'tokenizers'} & set(sys.modules)) or 0)"
     )
     done = subprocess.run([sys.executable, "-c", program], cwd=root, capture_output=True, text=True)

@@ -223,7 +223,7 @@ def test_small_batches_make_as_many_steps_as_the_large_one_they_stand_for(source
         train([str(source)], tmp_path / name, changed(**fields, weak={"epochs": 1, **stage}), steps=steps.append)
         seen.append([step.done for step in steps])
         assert steps[-1].done == steps[-1].total
-        assert 500 < steps[-1].texts < 900
+        assert 500 < steps[-1].items < 900
     assert seen[0] == seen[1]
 
 
