@@ -34,18 +34,26 @@ class Labeler(Protocol):
 
 
 DEFAULT_SCHEMA: Final = "chexpert14.v1"
+DEFAULT_LANGUAGE: Final = "en"
 
 
-def load(name: str = "rules.v1", schema: str = DEFAULT_SCHEMA) -> Labeler:
+def load(name: str = "rules.v1", schema: str = DEFAULT_SCHEMA, language: str = DEFAULT_LANGUAGE) -> Labeler:
     """The labeler registered as ``name``, for a schema; or the one that ``radloop label train`` wrote to this folder.
 
     ``hybrid.v1:RUN`` is the registered one with the network in the folder RUN. A trained labeler has a schema of its
     own, and is refused for any other but the default one. Raises ``RegistryError`` with the nearest names; for a folder
     as ``labeler.neural.predict.NeuralLabeler``.
 
+    ``language`` is the ISO 639-1 code of the reports' language, or ``auto``; raises ``ConfigError``
+    (``config.language``) where the labeler or the schema does not know it.
+
     >>> load("rules.v1")("No effusion. Possible small pneumothorax.")["Pneumothorax"]
     -1
     """
+    if language != DEFAULT_LANGUAGE:
+        from labeler.polyglot import load_in
+
+        return load_in(language, name, schema)
     if Path(name).is_dir():
         from labeler.neural.predict import NeuralLabeler
 

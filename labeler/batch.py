@@ -31,11 +31,12 @@ from corpora.runs import (
 )
 from corpora.sections import select
 from corpora.types import Report
-from labeler.base import Labeler, load
+from labeler.base import Labeler
 from labeler.chunks import Task, chunks, count_name
 from labeler.engines import EngineName, engine_of
 from labeler.journal import Journal, Progress, part_path, refuse_if_busy
 from labeler.origins import files_of, packages_of
+from labeler.several import Table, load_for, tables_of
 from labeler.table import header, layout_of, write_parquet
 
 _STDIN: Final = "-"
@@ -47,8 +48,12 @@ class LabelRun(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     labeler: str = Field(default="rules.v1", description="Registered name of the labeler, or a trained one's folder.")
-    label_schema: str = Field(default="chexpert14.v1", description="Name of a shipped schema, or a YAML file.")
+    label_schema: str = Field(
+        default="chexpert14.v1", description="Name of a shipped schema, or a YAML file; several by commas."
+    )
+    language: str = Field(default="en", description="ISO 639-1 code of the reports' language, or auto.")
     sections: str = Field(default="findings,impression", description="Sections to read; a|b is the first one present.")
+    hierarchy: bool = Field(default=False, description="Whether parents are filled by the labels under them.")
     evidence: bool = Field(default=False, description="Whether the mentions are written, too.")
     format: str | None = Field(default=None, description="Format of the source; found out if not given.")
     encoding: str | None = Field(default=None, description="Encoding of text sources; UTF-8 if not given.")
@@ -72,6 +77,7 @@ class RunSummary:
     """
 
     target: OutputTarget
+    tables: list[Path]
     reports: int
     rejected: int
     seconds: float
@@ -102,29 +108,31 @@ def label_batch(
     arguments is raised before an earlier output is touched, and what was written before an error can be resumed.
     """
     target = output_target(out)
-    outputs = _check_places(source, target, evidence)
+    labeler = load_for(run.labeler, run.label_schema, run.language, hierarchy=run.hierarchy)
+    tables = tables_of(labeler)
+    places = [table.path(target.table) for table in tables]
+    outputs = _check_places(source, target, places, evidence)
     select(Report("", ""), run.sections)
     refuse_if_busy(target.work)
     layout = layout_of(target.format, detect(source, run.read_options()))
-    inputs = [source, *files_of(run.labeler, run.label_schema)]
+    inputs = [source, *files_of(run.labeler, run.label_schema, run.language)]
     made_before = _manifest(target)
-    if resume and made_before and target.table.is_file() and (evidence is None or evidence.is_file()):
-        return _untouched(target, made_before, run, [hash_input(path, outputs)["sha256"] for path in inputs])
+    if resume and made_before and all(place.is_file() for place in places) and (evidence is None or evidence.is_file()):
+        return _untouched(target, places, made_before, run, [hash_input(path, outputs)["sha256"] for path in inputs])
     records = _records(source, run)
-    labeler = load(run.labeler, run.label_schema)
-    task = Task(run.labeler, run.label_schema, run.sections, run.evidence, layout)
+    task = Task(run.labeler, run.label_schema, run.sections, run.evidence, layout, run.hierarchy, run.language)
     resume = resume and not made_before
     # what an engine needs is there or not: that shows before an earlier output is touched
     with engine_of(engine, labeler, task, workers) as labeled:
         begin(target, resume=resume)
-        with Journal(target.work, _key(run, inputs), resume=resume) as journal:
+        with Journal(target.work, _key(run, inputs), resume=resume, rows=[table.part for table in tables]) as journal:
             skipped = journal.progress.end
             watch(skipped.records)
             for done in labeled(chunks(records, source, skipped)):
                 journal.append(done)
                 watch(journal.progress.end.records)
     progress = journal.progress
-    _publish(target, progress, labeler, layout, evidence)
+    _publish(target, progress, tables, layout, evidence)
     write_manifest(
         target.manifest,
         command=list(command),
@@ -138,7 +146,7 @@ def label_batch(
     with writing(target.work):
         discard_work(target)
     counts = progress.counts
-    return RunSummary(target, counts["reports"], counts["rejected"], progress.seconds, skipped.records)
+    return RunSummary(target, places, counts["reports"], counts["rejected"], progress.seconds, skipped.records)
 
 
 def _records(source: str, run: LabelRun) -> Iterator[Record]:
@@ -149,9 +157,9 @@ def _records(source: str, run: LabelRun) -> Iterator[Record]:
     return chain([first], records)
 
 
-def _check_places(source: str, target: OutputTarget, evidence: Path | None) -> list[Path]:
+def _check_places(source: str, target: OutputTarget, tables: Iterable[Path], evidence: Path | None) -> list[Path]:
     """The outputs, none of which replaces the source or another one; the evidence has a place to go to."""
-    outputs = [target.table, target.manifest, target.failures, target.work]
+    outputs = [*tables, target.manifest, target.failures, target.work]
     if evidence is not None:
         if any(_is_same(evidence, place) for place in (*outputs, target.out)):
             raise _same_file("the evidence and another output of the run are the same file", evidence)
@@ -215,7 +223,9 @@ def _manifest(target: OutputTarget) -> dict[str, Any] | None:
     )  # fmt: skip
 
 
-def _untouched(target: OutputTarget, manifest: dict[str, Any], run: LabelRun, hashes: list[str | None]) -> RunSummary:
+def _untouched(
+    target: OutputTarget, tables: list[Path], manifest: dict[str, Any], run: LabelRun, hashes: list[str | None]
+) -> RunSummary:
     """The summary of a complete run. Raises ``RunError`` (``run.changed``) if it is another one than asked for."""
     changed = sorted(name for name, value in run.model_dump().items() if manifest["config"].get(name) != value)
     changed += ["source or schema"] if [made_from["sha256"] for made_from in manifest["inputs"]] != hashes else []
@@ -225,16 +235,19 @@ def _untouched(target: OutputTarget, manifest: dict[str, Any], run: LabelRun, ha
             where=str(target.manifest), hint="name another output, or run without --resume to replace it",
         )  # fmt: skip
     counts = manifest["counts"]
-    return RunSummary(target, counts["reports"], counts["rejected"], manifest["wall_seconds"], untouched=True)
+    return RunSummary(target, tables, counts["reports"], counts["rejected"], manifest["wall_seconds"], untouched=True)
 
 
-def _publish(target: OutputTarget, progress: Progress, labeler: Labeler, layout: str, evidence: Path | None) -> None:
+def _publish(
+    target: OutputTarget, progress: Progress, tables: Sequence[Table], layout: str, evidence: Path | None
+) -> None:
     """Put the finished parts in their places, each whole or not at all."""
-    labels = labeler.schema.labels
-    if layout == "parquet":
-        write_parquet(part_path(target.work, "rows"), labels, target.table)
-    else:
-        _copy(part_path(target.work, "rows"), target.table, header(layout, labels))
+    for table in tables:
+        rows, place = part_path(target.work, table.part), table.path(target.table)
+        if layout == "parquet":
+            write_parquet(rows, table.labels, place)
+        else:
+            _copy(rows, place, header(layout, table.labels))
     if evidence is not None:
         _copy(part_path(target.work, "evidence"), evidence)
     if progress.counts["rejected"]:

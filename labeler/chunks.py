@@ -6,16 +6,18 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from hashlib import blake2b
-from itertools import islice
+from itertools import chain, islice
 from typing import Final, NamedTuple
 
-from corpora.errors import RadloopError, RunError
+from corpora.errors import DataError, RadloopError, RunError
 from corpora.labels import STATE_NAMES, State
 from corpora.readers import Record
 from corpora.types import Provenance, Reject, Report, Section, Study
 from corpora.unique import SeenIds
-from labeler.base import Labeler
+from labeler.base import DEFAULT_LANGUAGE, Labeler
+from labeler.several import SeveralLabeler, Table, tables_of
 from labeler.table import evidence_line, row_writer
+from labeler.types import LabelVector
 
 _RECORDS_AT_ONCE: Final = 1000
 _CHARACTERS_AT_ONCE: Final = 2_000_000
@@ -50,6 +52,8 @@ class Task(NamedTuple):
     sections: str
     evidence: bool
     layout: str
+    hierarchy: bool = False
+    language: str = DEFAULT_LANGUAGE
 
 
 class Labeled(NamedTuple):
@@ -162,21 +166,24 @@ def _unpack(
 
 def label_chunk(labeler: Labeler, task: Task, chunk: Chunk) -> Labeled:
     """Label the reports of a chunk; one that the labeler fails on is rejected, too (``label.failed``)."""
-    labels = labeler.schema.labels
-    write = row_writer(task.layout, labels)
     outcomes = list(_read(labeler, task, chunk.items))
     read = [outcome for outcome in outcomes if not isinstance(outcome, Reject)]
     parts = {
-        "rows": "".join([write(report, states) for report, states, _ in read]),
+        **{table.part: _rows(table, task.layout, read) for table in tables_of(labeler)},
         "evidence": "".join([mentions for _, _, mentions in read]) if task.evidence else "",
         "failures": "".join([_failure_line(outcome) for outcome in outcomes if isinstance(outcome, Reject)]),
     }
-    counts = _counts(labels, Counter(states for _, states, _ in read))
+    counts = _counts(labeler.schema.labels, Counter(states for _, states, _ in read))
     counts.update(reports=len(read), rejected=len(outcomes) - len(read))
     return Labeled(chunk.end, parts, counts)
 
 
 _Read = tuple[Report, tuple[State, ...], str]
+
+
+def _rows(table: Table, layout: str, read: Sequence[_Read]) -> str:
+    write = row_writer(layout, table.labels)
+    return "".join([write(report, states[table.states]) for report, states, _ in read])
 
 
 def _read(labeler: Labeler, task: Task, items: Sequence[Item | Reject]) -> Iterable[_Read | Reject]:
@@ -203,14 +210,24 @@ def _read_one(labeler: Labeler, task: Task, report: Report, where: Provenance) -
     try:
         if not task.evidence:
             return report, _checked_states(labeler, [report], task)[0], ""
-        vector = labeler(report, task.sections)
-        if len(vector.states) != len(labeler.schema.labels):
+        vectors = _vectors(labeler, report, task.sections)
+        states = tuple(chain.from_iterable(vector.states for vector in vectors))
+        if len(states) != len(labeler.schema.labels):
             raise ValueError("not one state for each label")
-        return report, vector.states, evidence_line(report, vector)
+        return report, states, "".join([evidence_line(report, vector) for vector in vectors])
+    except DataError as error:
+        # our own words, which never hold the report's
+        return Reject(error.code, error.message, where, report.study_id)
     except Exception as error:  # whatever it is, the other reports go on
         # the error's own words may hold the report's
         message = f"the labeler failed on this report ({type(error).__name__})"
         return Reject("label.failed", message, where, report.study_id)
+
+
+def _vectors(labeler: Labeler, report: Report, sections: str) -> list[LabelVector]:
+    if isinstance(labeler, SeveralLabeler):
+        return labeler.vectors(report, sections)
+    return [labeler(report, sections)]
 
 
 def _counts(labels: tuple[str, ...], vectors: Counter[tuple[State, ...]]) -> Counter[str]:

@@ -16,6 +16,7 @@ import typer
 
 from corpora.allowance import allowance
 from labeler.hybrid_command import tune_cli
+from labeler.map_command import map_cli
 from labeler.neural.commands import train_cli
 from labeler.neural.pretrain_command import pretrain_cli
 
@@ -51,6 +52,10 @@ Labeler = Annotated[
     ),
 ]
 Schema = Annotated[str, typer.Option(metavar="NAME|FILE", help="Label schema: a shipped name, or a YAML file.")]
+Schemas = Annotated[
+    str, typer.Option(metavar="NAME|FILE,...", help="Label schema: a shipped name, or a YAML file; a table for each.")
+]
+Language = Annotated[str, typer.Option(metavar="CODE", help="Language of the reports: en, de, fr, es; auto finds out.")]
 Sections = Annotated[str, typer.Option(metavar="NAMES", help='Sections to read; "a|b" is the first one present.')]
 Text = Annotated[str | None, typer.Option(metavar="NAME")]
 
@@ -60,8 +65,10 @@ def run_cli(
     source: Annotated[str, typer.Argument(metavar="SOURCE", help="Table, folder or archive of reports; - for stdin.")],
     out: Annotated[Path, typer.Option("-o", "--out", metavar="OUT", help=".csv, .parquet, .jsonl, or a run folder.")],
     labeler: Labeler = "rules.v1",
-    schema: Schema = "chexpert14.v1",
+    schema: Schemas = "chexpert14.v1",
+    language: Language = "en",
     sections: Sections = "findings,impression",
+    hierarchy: Annotated[bool, typer.Option("--hierarchy", help="Fill parents by the labels under them.")] = False,
     evidence: Annotated[Path | None, typer.Option(metavar="FILE.jsonl", help="Write every mention, too.")] = None,
     workers: Annotated[int | None, typer.Option(min=1, metavar="N", help="Processes; all cores if not given.")] = None,
     engine: Annotated[Engine, typer.Option(help="ray: a Ray cluster, RAY_ADDRESS or its own.")] = Engine.local,
@@ -84,9 +91,10 @@ def run_cli(
 
     allowed = allowance(max_failures)
     run = LabelRun(
-        labeler=labeler, label_schema=schema, sections=sections, evidence=evidence is not None, format=format_,
+        labeler=labeler, label_schema=schema, language=language, sections=sections,
+        evidence=evidence is not None, format=format_,
         encoding=encoding, id_column=id_column, text_column=text_column, findings_column=findings_column,
-        impression_column=impression_column,
+        impression_column=impression_column, hierarchy=hierarchy,
     )  # fmt: skip
     with watching(source) as watch:
         try:
@@ -104,6 +112,7 @@ def run_cli(
     raise typer.Exit(1)
 
 
+app.command("map")(map_cli)
 app.command("pretrain")(pretrain_cli)
 app.command("train")(train_cli)
 app.command("tune")(tune_cli)
@@ -115,6 +124,7 @@ def explain_cli(
     html: Annotated[Path | None, typer.Option(metavar="FILE", help="Write a page with the text marked up.")] = None,
     labeler: Labeler = "rules.v1",
     schema: Schema = "chexpert14.v1",
+    language: Language = "en",
     sections: Sections = "findings,impression",
     method: Annotated[Method, typer.Option(help="How the evidence of a network is found.")] = Method.occlusion,
     json_: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
@@ -128,10 +138,12 @@ def explain_cli(
     from corpora.types import Report
     from labeler.base import explain_by, is_trained, load
     from labeler.explain import explain_html, explain_text, to_json
+    from labeler.languages import in_its_language
     from labeler.schemas import load_schema
 
     report = Report("", _report_text(text))
-    reader = load(labeler, schema)
+    reader = load(labeler, schema, language)
+    report = in_its_language(report, language)
     explain_by(reader, method.name)
     vector = reader(report, sections)
     rules = None if is_trained(labeler) else load_schema(schema)
@@ -188,14 +200,18 @@ def _report_text(text: str) -> str:
         raise DataError("data.encoding", "not UTF-8 text", where=f"{path}, byte {error.start}") from error
 
 
+def _and(tables: list[Path]) -> str:
+    return ", ".join(map(str, tables))
+
+
 def _say(summary: RunSummary) -> None:
     target = summary.target
     if summary.untouched:
-        typer.echo(f"nothing left to do: {target.table} is complete", err=True)
+        typer.echo(f"nothing left to do: {_and(summary.tables)} is complete", err=True)
     else:
         rate = summary.reports / max(summary.seconds, 1e-9)
         before = f", {summary.resumed_at:,} of them before the interruption" if summary.resumed_at else ""
         typer.echo(f"{summary.reports:,} reports labeled in {summary.seconds:.1f} s ({rate:,.0f}/s){before}", err=True)
-        typer.echo(f"wrote {target.table}", err=True)
+        typer.echo(f"wrote {_and(summary.tables)}", err=True)
     if summary.rejected:
         typer.echo(f"{summary.rejected:,} records rejected; the reasons are in {target.failures}", err=True)

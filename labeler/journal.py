@@ -11,7 +11,7 @@ import json
 import os
 import sys
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,7 +23,8 @@ from corpora.errors import RunError
 from corpora.runs import atomic_writer, writing
 from labeler.chunks import START, Labeled, Mark
 
-PARTS: Final = ("rows", "evidence", "failures")
+ROWS: Final = "rows"
+_BESIDE: Final = ("evidence", "failures")
 _NOTE: Final = "progress.json"
 _SECONDS_BETWEEN_NOTES: Final = 1.0
 
@@ -33,7 +34,7 @@ class Progress:
     """How far a run has come: the place in its source, bytes that count in each part, its counts and seconds."""
 
     end: Mark = START
-    sizes: Mapping[str, int] = field(default_factory=lambda: dict.fromkeys(PARTS, 0))
+    sizes: Mapping[str, int] = field(default_factory=dict)
     counts: Counter[str] = field(default_factory=Counter)
     seconds: float = 0.0
 
@@ -41,14 +42,17 @@ class Progress:
 class Journal:
     """The parts of one run in ``folder``; a context manager, at whose end all that was appended counts.
 
-    ``key`` says what run it is. Raises ``RunError``: ``run.changed`` if that differs from the run to be resumed,
-    ``run.damaged`` if there is less than was noted, ``run.busy`` if another process writes here, and as ``writing``.
+    ``key`` says what run it is; ``rows`` are the parts that are tables. Raises ``RunError``: ``run.changed`` if the key
+    differs from that of the run to be resumed, ``run.damaged`` if there is less than was noted, ``run.busy`` if another
+    process writes here, and as ``writing``.
     """
 
-    def __init__(self, folder: Path, key: Mapping[str, Any], *, resume: bool) -> None:
+    def __init__(self, folder: Path, key: Mapping[str, Any], *, resume: bool, rows: Sequence[str] = (ROWS,)) -> None:
         self._folder = folder
         self._key = dict(key)
-        self.progress = _resumed(folder, self._key) if resume else Progress()
+        self._parts = (*rows, *_BESIDE)
+        fresh = Progress(sizes=dict.fromkeys(self._parts, 0))
+        self.progress = (_resumed(folder, self._key, self._parts) if resume else None) or fresh
         self._files: dict[str, io.FileIO] = {}
         self._stack = ExitStack()
         self._noted = monotonic()
@@ -56,7 +60,7 @@ class Journal:
 
     def __enter__(self) -> Self:
         with ExitStack() as stack, writing(self._folder):
-            for part in PARTS:
+            for part in self._parts:
                 # not buffered: after a full disk there is nothing left that would fail again when it is closed
                 self._files[part] = stack.enter_context(io.FileIO(part_path(self._folder, part), "a+"))
                 _lock(self._files[part], self._folder)
@@ -100,7 +104,7 @@ def part_path(folder: Path, part: str) -> Path:
 
 def refuse_if_busy(folder: Path) -> None:
     """Raise ``RunError`` (``run.busy``) if another process has the journal in ``folder`` open."""
-    with writing(folder), suppress(FileNotFoundError), part_path(folder, PARTS[0]).open("rb", buffering=0) as file:
+    with writing(folder), suppress(FileNotFoundError), part_path(folder, ROWS).open("rb", buffering=0) as file:
         _lock(file, folder)
 
 
@@ -133,14 +137,14 @@ def _write(file: io.FileIO, data: bytes) -> int:
     return len(data)
 
 
-def _resumed(folder: Path, key: Mapping[str, Any]) -> Progress:
+def _resumed(folder: Path, key: Mapping[str, Any], parts: Sequence[str]) -> Progress | None:
     note = folder / _NOTE
     if not note.is_file():
-        return Progress()
+        return None
     try:
         state = json.loads(note.read_text(encoding="utf-8"))
         before = state["key"]
-        sizes = {part: int(state["sizes"][part]) for part in PARTS}
+        sizes = {part: int(state["sizes"][part]) for part in parts}
         progress = Progress(Mark(*state["end"]), sizes, Counter(state["counts"]), float(state["seconds"]))
     except (ValueError, KeyError, TypeError) as error:
         raise _damaged(folder) from error

@@ -6,8 +6,10 @@ from typing import Any, Final
 
 from corpora.errors import RegistryError
 from corpora.runs import hash_input, package_versions
-from labeler.base import is_trained, network_of
+from labeler.base import DEFAULT_LANGUAGE, is_trained, network_of
+from labeler.languages import AUTO
 from labeler.schemas import load_schema
+from labeler.several import schemas_in
 
 _PACKAGES: Final = ("spacy", "negspacy")
 _TRAINED_BY: Final = ("torch", "transformers", "tokenizers")
@@ -15,18 +17,25 @@ _TRAINED_BY: Final = ("torch", "transformers", "tokenizers")
 _TRAINED: Final = ("config.json", "model.safetensors", "tokenizer.json", "hybrid.yaml")
 
 
-def files_of(labeler: str, schema: str) -> list[str]:
-    """The files of the schema, or of a trained labeler."""
+def files_of(labeler: str, schema: str, language: str = DEFAULT_LANGUAGE) -> list[str]:
+    """The files of the schema, in all languages of a run, or of a trained labeler."""
     folder = network_of(labeler)
     network = [str(folder / name) for name in _TRAINED if (folder / name).is_file()] if folder else []
     if is_trained(labeler):
         return network
     try:
-        found = load_schema(schema)
+        found = [load_schema(name, one) for name in schemas_in(schema) for one in _languages(name, language)]
     except RegistryError:
         # the labeler may have a schema of its own, or else says what is wrong
         return network
-    return [*map(str, getattr(found, "files", ())), *network]
+    files = dict.fromkeys(file for one in found for file in getattr(one, "files", ()))
+    return [*map(str, files), *network]
+
+
+def _languages(schema: str, language: str) -> tuple[str, ...]:
+    if language != AUTO:
+        return (language,)
+    return (DEFAULT_LANGUAGE, *getattr(load_schema(schema), "others", ()))
 
 
 def packages_of(labeler: str) -> tuple[str, ...]:
@@ -36,7 +45,7 @@ def packages_of(labeler: str) -> tuple[str, ...]:
     return _PACKAGES if network_of(labeler) is None else (*_PACKAGES, *_TRAINED_BY)
 
 
-def fingerprint(labeler: str, schema: str) -> dict[str, Any]:
+def fingerprint(labeler: str, schema: str, language: str = DEFAULT_LANGUAGE) -> dict[str, Any]:
     """Versions of packages and the SHA-256 of each file: the same on two machines whose labels are the same."""
-    files = [hash_input(file)["sha256"] for file in files_of(labeler, schema)]
+    files = [hash_input(file)["sha256"] for file in files_of(labeler, schema, language)]
     return {"files": files, **package_versions(packages_of(labeler))}

@@ -34,6 +34,7 @@ from labeler.chunks import Chunk, Labeled, Packed, Task, packed, unpacked
 from labeler.engines import Engine
 from labeler.origins import fingerprint
 from labeler.ray_address import check_answers
+from labeler.several import schemas_in
 from labeler.workers import or_fault, ready_to_label
 
 _ADDRESS: Final = "RAY_ADDRESS"
@@ -55,7 +56,7 @@ class _Worker:
         self._fault: RadloopError | None = None
         try:
             self._label: Callable[[Chunk], Labeled] = ready_to_label(task)
-            self._fingerprint = fingerprint(task.labeler, task.schema)
+            self._fingerprint = fingerprint(task.labeler, task.schema, task.language)
         except Exception as error:
             self._fault = _not_loaded(error)
 
@@ -155,8 +156,9 @@ def _anywhere(task: Task) -> Task:
     folder = network_of(labeler)
     if folder is not None:
         labeler = labeler.removesuffix(str(folder)) + str(folder.absolute())
-    if Path(schema).suffix in (".yaml", ".yml"):
-        schema = str(Path(schema).absolute())
+    schema = ",".join(
+        str(Path(name).absolute()) if Path(name).suffix in (".yaml", ".yml") else name for name in schemas_in(schema)
+    )
     return task._replace(labeler=labeler, schema=schema)
 
 
@@ -175,7 +177,7 @@ class _Crew:
         actor: Any = ray.remote(_Worker).options(
             num_cpus=1, max_restarts=_STARTS_AGAIN, max_task_retries=_TRIES_AGAIN
         )  # fmt: skip
-        self._expected = fingerprint(task.labeler, task.schema)
+        self._expected = fingerprint(task.labeler, task.schema, task.language)
         self._all = [actor.remote(task) for _ in range(size)]
         self._starting = {worker.fingerprint.remote(): worker for worker in self._all}
         self._ready: list[Any] = []

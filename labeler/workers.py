@@ -17,8 +17,9 @@ from typing import Final
 
 from corpora.errors import RadloopError, RunError
 from corpora.pool import end_with_parent
-from labeler.base import Labeler, load
+from labeler.base import Labeler
 from labeler.chunks import Chunk, Labeled, Packed, Task, label_chunk, packed, unpacked
+from labeler.several import load_for
 
 # with less to do than this it takes longer to start workers than to label
 _WORTH_RECORDS: Final = 20_000
@@ -168,7 +169,8 @@ def _start_worker(task: Task) -> None:
 
 def ready_to_label(task: Task) -> Callable[[Chunk], Labeled]:
     """What labels a chunk, in a process that does nothing else. Raises as ``labeler.base.load``."""
-    label = partial(label_chunk, load(task.labeler, task.schema), task)
+    labeler = load_for(task.labeler, task.schema, task.language, hierarchy=task.hierarchy)
+    label = partial(label_chunk, labeler, task)
     if "torch" in sys.modules:
         # the processes share the cores: with all threads in each of them they would stand in each other's way
         sys.modules["torch"].set_num_threads(1)

@@ -86,14 +86,36 @@ def look(dataset: FileDataset, context: Context, blacken: bool, thumbs: Path | N
     """
     values = _stored(dataset)
     frames = values if _has_frames(dataset) else values[np.newaxis]
-    lines = merged(line for frame in frames[:_MOST_FRAMES] for line in find_lines(_grey(frame)))
-    program = reader()
-    judged = _judged(_grey(frames[0]), lines, program)
+    judged, read = _found(frames)
     doubtful = [line for line in judged if line.verdict != "marker"]
+    inverted = text(dataset, "PhotometricInterpretation") == "MONOCHROME1"
+    name = f"{context.key.pseudonym('thumb', text(dataset, 'SOPInstanceUID') or '')}.png"
+    # before it is blacked out, for the greys are those of the whole film
+    named = _thumb(frames[0], judged, name, thumbs, inverted=inverted)
     if blacken and doubtful:
         _black_out(dataset, values, frames, doubtful)
-    named = _thumb(frames[0], dataset, judged, context, thumbs)
-    return Finding(tuple(judged), blacken, len(doubtful) if blacken else 0, program is not None, named)
+    return Finding(tuple(judged), blacken, len(doubtful) if blacken else 0, read, named)
+
+
+def look_at_picture(values: NDArray[Any], blacken: bool, name: str, thumbs: Path | None = None) -> Finding:
+    """As ``look``, for a picture of shape (rows, columns) or (rows, columns, channels), whose black is 0.
+
+    ``values`` is changed where text is blacked out; ``name`` is that of the small picture for the contact sheet.
+    """
+    frames = values[np.newaxis]
+    judged, read = _found(frames)
+    doubtful = [line for line in judged if line.verdict != "marker"]
+    named = _thumb(values, judged, name, thumbs)
+    if blacken:
+        _cover(frames[..., :3] if values.ndim > 2 else frames, doubtful, 0)
+    return Finding(tuple(judged), blacken, len(doubtful) if blacken else 0, read, named)
+
+
+def _found(frames: NDArray[Any]) -> tuple[list[Line], bool]:
+    """Lines of text in a film's frames, and whether they were read."""
+    lines = merged(line for frame in frames[:_MOST_FRAMES] for line in find_lines(_grey(frame)))
+    program = reader()
+    return _judged(_grey(frames[0]), lines, program), program is not None
 
 
 def _stored(dataset: FileDataset) -> NDArray[Any]:
@@ -316,8 +338,7 @@ def _black_out(dataset: FileDataset, values: NDArray[Any], frames: NDArray[Any],
     black = values.max() if text(dataset, "PhotometricInterpretation") == "MONOCHROME1" else values.min()
     if values.dtype.kind == "u" and text(dataset, "PhotometricInterpretation") != "MONOCHROME1":
         black = 0 if values.ndim > 2 and not _has_frames(dataset) else black
-    for line in lines:
-        frames[:, max(0, line.top - _PAD) : line.bottom + _PAD, max(0, line.left - _PAD) : line.right + _PAD] = black
+    _cover(frames, lines, black)
     if compressed:
         dataset.decompress(generate_instance_uid=False)
     big = dataset.file_meta.TransferSyntaxUID == "1.2.840.10008.1.2.2"
@@ -328,8 +349,13 @@ def _black_out(dataset: FileDataset, values: NDArray[Any], frames: NDArray[Any],
     dataset["PixelData"].VR = "OW" if values.dtype.itemsize > 1 else "OB"
 
 
+def _cover(frames: NDArray[Any], lines: Sequence[Line], black: Any) -> None:
+    for line in lines:
+        frames[:, max(0, line.top - _PAD) : line.bottom + _PAD, max(0, line.left - _PAD) : line.right + _PAD] = black
+
+
 def _thumb(
-    frame: NDArray[Any], dataset: FileDataset, lines: Sequence[Line], context: Context, folder: Path | None
+    frame: NDArray[Any], lines: Sequence[Line], name: str, folder: Path | None, *, inverted: bool = False
 ) -> str:
     """A small picture for the contact sheet: boxes around markers, what is no marker covered."""
     if folder is None or not lines:
@@ -337,7 +363,7 @@ def _thumb(
     from PIL import Image, ImageDraw
 
     grey = _grey(frame)
-    if text(dataset, "PhotometricInterpretation") == "MONOCHROME1":
+    if inverted:
         grey = 255 - grey
     picture = Image.fromarray(grey)
     factor = _TILE / max(picture.size)
@@ -349,7 +375,6 @@ def _thumb(
         box = [line.left * factor - 1, line.top * factor - 1, line.right * factor + 1, line.bottom * factor + 1]
         draw.rectangle(box, outline=(90, 200, 90) if line.verdict == "marker" else (230, 60, 60),
                        fill=None if line.verdict == "marker" else (0, 0, 0))  # fmt: skip
-    name = f"{context.key.pseudonym('thumb', text(dataset, 'SOPInstanceUID') or '')}.png"
     folder.mkdir(parents=True, exist_ok=True)
     picture.save(folder / name)
     return name

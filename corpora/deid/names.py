@@ -36,6 +36,14 @@ _FOOTER: Final = re.compile(
 )
 
 
+_PARTS: Final = r"(?P<phi>[A-ZÀ-Þ][\w'\u2019-]+(?:,?[ \t]+[A-ZÀ-Þ][\w'\u2019-]*){1,3})"
+_NUMBERS: Final = (
+    r"MRN|(?:Patient|Pat\.?)[ -]?(?:ID|No|Nr)|ID|DOB|D\.O\.B|[Bb]orn|[Gg]eb(?:oren)?|n[ée]+ le|[Nn]acid[oa]"
+)
+_BEFORE_NUMBER: Final = re.compile(rf"(?m)^[ \t]*{_PARTS}[,;]?[ \t]+[(\[]?(?:{_NUMBERS})\b")
+_BEHIND_DATE: Final = re.compile(rf"(?m)\d[ \t]+[-\u2013|][ \t]+{_PARTS}[ \t]*$")
+
+
 def find_names(text: str, known: Iterable[Known], lists: Lists) -> Iterator[tuple[int, int]]:
     """Where names of people are in a text, each as start and end; neighbours are joined."""
     words = split_words(text)
@@ -46,6 +54,7 @@ def find_names(text: str, known: Iterable[Known], lists: Lists) -> Iterator[tupl
     _by_cues(scene)
     _by_verbs(scene)
     _by_credentials(scene)
+    _by_numbers(scene)
     by_lists(scene)
     by_commas(scene)
     by_header(scene, known)
@@ -261,6 +270,16 @@ def _by_credentials(scene: Scene) -> None:
             if scene.lists.is_word(scene.words[real[-1]].folded) and len(run) < 2:
                 continue
             scene.found.update(run)
+
+
+def _by_numbers(scene: Scene) -> None:
+    """ "Day, Josefina, MRN 790005419"; "Radiology - 06/30/2019 - Marsh, Beatrix": a line that says who it is about."""
+    for pattern in (_BEFORE_NUMBER, _BEHIND_DATE):
+        for match in pattern.finditer(scene.text):
+            at = word_at(scene, match.start("phi"))
+            run = name_run(scene, at, strong=True, comma=True) if at is not None else []
+            if run and scene.words[run[-1]].end == match.end("phi"):
+                scene.found.update(run)
 
 
 def _elsewhere(scene: Scene) -> None:

@@ -21,6 +21,9 @@ from corpora.store import from_row, image_file, to_row
 from corpora.types import ImageRef, Report, Study
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from corpora.deid.burned import Finding
     from corpora.deid.film import Cleaned, Look
 
 Result = dict[str, Any]
@@ -86,11 +89,19 @@ def _claim(target: Path, plan: Plan, place: str) -> None:
 
 
 def _look(plan: Plan) -> Look | None:
-    if not (plan.pixels or plan.profile.has("clean-pixel-data")):
+    if not _looks(plan):
         return None
     from corpora.deid.burned import look
 
-    return partial(look, thumbs=None if plan.work is None else plan.work / "thumbs")
+    return partial(look, thumbs=_thumbs(plan))
+
+
+def _looks(plan: Plan) -> bool:
+    return plan.pixels or plan.profile.has("clean-pixel-data")
+
+
+def _thumbs(plan: Plan) -> Path | None:
+    return None if plan.work is None else plan.work / "thumbs"
 
 
 def _told(plan: Plan, cleaned: Cleaned, target: Path) -> Result:
@@ -231,9 +242,14 @@ def _corpus_film(plan: Plan, study: Study, image: ImageRef) -> tuple[ImageRef, R
     path = image_file(plan.source, image)
     place = f"{study.study_id}/{image.path}"
     if _is_picture(path):
-        target = _picture(plan, path, study, place)
-        kept = replace(image, path=target.relative_to(plan.out).as_posix(), image_id=target.stem, identity_removed=True)
-        return kept, {"out": kept.path, "actions": {"pixels_retained": 1}}, ()
+        target, finding = _picture(plan, path, study, place)
+        hidden = finding is not None and finding.blacked > 0
+        kept = replace(
+            image, path=target.relative_to(plan.out).as_posix(), image_id=target.stem, identity_removed=True,
+            phash=None if hidden else image.phash,
+        )  # fmt: skip
+        result: Result = {"out": kept.path, "actions": {"pixels_hidden" if hidden else "pixels_retained": 1}}
+        return kept, result if finding is None else result | {"finding": finding.to_json()}, ()
     cleaned, target = _film(plan, path, place, plan.out / "images")
     found = cleaned.image
     kept = replace(
@@ -254,8 +270,11 @@ def _is_picture(path: Path) -> bool:
         raise DataError("data.unreadable", error.strerror or "cannot be read", where=path.name) from error
 
 
-def _picture(plan: Plan, path: Path, study: Study, place: str) -> Path:
-    """A PNG or JPEG as a PNG of its pixels alone: what else is in such a file may tell anything."""
+def _picture(plan: Plan, path: Path, study: Study, place: str) -> tuple[Path, Finding | None]:
+    """A PNG or JPEG as a PNG of its pixels alone: what else is in such a file may tell anything.
+
+    Text in them is looked for as in a film's, if that is asked for.
+    """
     import numpy as np
     from PIL import Image
 
@@ -270,12 +289,22 @@ def _picture(plan: Plan, path: Path, study: Study, place: str) -> Path:
                 if picture.mode not in ("L", "RGB", "I;16", "I"):
                     picture = picture.convert("RGBA" if "transparency" in picture.info else "RGB")
                 # only what is in the array goes on
-                Image.fromarray(np.asarray(picture)).save(temporary, format="PNG")
+                values = np.array(picture)
+            finding = _text_in(plan, values, name)
+            Image.fromarray(values).save(temporary, format="PNG")
         except (OSError, SyntaxError, ValueError) as error:
             temporary.unlink(missing_ok=True)
             raise DataError("image.broken", "the picture cannot be decoded", where=masked(path.name)) from error
         temporary.replace(target)
-    return target
+    return target, finding
+
+
+def _text_in(plan: Plan, values: NDArray[Any], name: str) -> Finding | None:
+    if not _looks(plan):
+        return None
+    from corpora.deid.burned import look_at_picture
+
+    return look_at_picture(values, plan.profile.has("clean-pixel-data"), f"{name}.png", _thumbs(plan))
 
 
 def as_dict(span: Span) -> dict[str, Any]:

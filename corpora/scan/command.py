@@ -61,8 +61,8 @@ def scan_cli(
 def lines_of(result: ScanResult, *, asked: bool = True) -> list[str]:
     """What a person should know of a scan."""
     lines = [
-        "scanned {result.files:,} films, {result.reports:,} reports and {result.others:,}"
-        " other files in {result.seconds:.1f} s"
+        f"scanned {result.files:,} films, {result.reports:,} reports and {result.others:,}"
+        f" other files in {result.seconds:.1f} s"
     ]
     if asked and result.files and not result.reads_pixels:
         lines.append("the pixels were not read: tesseract is not installed (Debian: apt install tesseract-ocr)")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
-from operator import itemgetter
+from operator import attrgetter, itemgetter
 from typing import NamedTuple
 
 from corpora.labels import NEGATIVE, POSITIVE, UNCERTAIN, State
@@ -62,6 +62,7 @@ class Decision(NamedTuple):
 _new_decision = tuple.__new__
 _LIST_GAP = 7
 _VERSUS_GAP = 4
+_BY_PLACE = attrgetter("start", "end")
 _VERBS = rule_characters("is", "are", "was", "were", "there")
 _COMMA, _NOT = map(rule_character, (",", "not"))
 _PARTING = rule_characters(",", ":")
@@ -142,16 +143,31 @@ def _weigh_alternatives(sentence: Sentence, verdicts: dict[Item, Verdict], gramm
         link = _weighed(sentence, item)
         if link is not None and verdicts[item].state == POSITIVE:
             verdicts[item] = Verdict(UNCERTAIN, ((link.start, link.end, link.kind),), "weighed against another")
-    row = sorted([*verdicts, *sentence.of(ALTERNATIVE)], key=lambda item: (item.start, item.end))
+    row = _things(verdicts, sentence) if grammar.shared else [*verdicts, *sentence.of(ALTERNATIVE)]
+    row.sort(key=_BY_PLACE)
     for index, (first, second) in enumerate(pairwise(row)):
         link = _choice(sentence, first, second)
         if link is None or _compared(sentence, first) or first.label == second.label:
             continue
         if first.label in grammar.general and _COMMA in sentence.words[first.end : link.start]:
             continue
-        for item in [*_listed(sentence, row[: index + 1], grammar.general), second]:
+        meant = [*_listed(sentence, row[: index + 1], grammar.general), second]
+        for item in _under_all_labels(meant, verdicts) if grammar.shared else meant:
             if item in verdicts and verdicts[item].state == POSITIVE and item.label not in grammar.near:
                 verdicts[item] = Verdict(UNCERTAIN, ((link.start, link.end, link.kind),), "one of several")
+
+
+def _things(verdicts: dict[Item, Verdict], sentence: Sentence) -> list[Item]:
+    """What there is to choose from, each thing once: a finding of two labels, and what is no label elsewhere."""
+    found = {(item.start, item.end): item for item in verdicts}
+    taken = {place for start, end in found for place in range(start, end)}
+    others = [item for item in sentence.of(ALTERNATIVE) if taken.isdisjoint(range(item.start, item.end))]
+    return [*found.values(), *others]
+
+
+def _under_all_labels(meant: list[Item], verdicts: dict[Item, Verdict]) -> list[Item]:
+    places = {(item.start, item.end) for item in meant}
+    return [item for item in verdicts if (item.start, item.end) in places]
 
 
 def _listed(sentence: Sentence, row: list[Item], general: frozenset[str]) -> list[Item]:

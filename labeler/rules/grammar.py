@@ -20,6 +20,7 @@ from labeler.rules.lexicon import CueLexicon, LabelPhrases, Negation
 from labeler.rules.light_spacy import NORM, Doc, Language, Vocab, spacy
 from labeler.rules.negation import Negator
 from labeler.rules.phrases import expand
+from labeler.rules.spelling import Spelling
 from labeler.rules.vocabulary import END, UNKNOWN, Vocabulary, rule_character
 
 _MOST_LEXEMES = 300_000
@@ -135,7 +136,7 @@ class Tokenizer:
 
     def _doc(self, stretch: str) -> Doc:
         if len(self._nlp.vocab) > _MOST_LEXEMES:
-            self._nlp = _canonical(_blank_english(), self._vocabulary)
+            self._nlp = _canonical(_blank(self._nlp.meta["lang"]), self._vocabulary)
         return self._nlp.tokenizer(stretch)
 
 
@@ -182,6 +183,8 @@ class Grammar:
     negator: Negator
     general: frozenset[str]
     near: frozenset[str]
+    #: whether a phrase may be one of several labels
+    shared: bool = False
 
 
 def compile_grammar(
@@ -190,8 +193,14 @@ def compile_grammar(
     normal_statements: list[str],
     subjects: list[str],
     cues: CueLexicon,
+    spelling: Spelling | None = None,
+    *,
+    shared: bool = False,
 ) -> Grammar:
-    """Expand all phrases, build the vocabulary from their words, fill the phrasebook and negspacy's termset."""
+    """Expand all phrases, build the vocabulary from their words, fill the phrasebook and negspacy's termset.
+
+    ``spelling`` is that of the cues' language, if it is not English. ``shared``: a phrase may be one of several labels.
+    """
     groups = [(kind, label, _expand_all(phrases)) for kind, label, phrases in _phrase_groups(labels, cues)]
     groups += [
         ("other", "", _expand_all(other_findings)),
@@ -199,10 +208,10 @@ def compile_grammar(
         ("subject", "", _expand_all(subjects)),
     ]
     negation = {kind: _expand_all(getattr(cues.negation, kind)) for kind in Negation.model_fields}
-    nlp = _blank_english()
+    nlp = _blank(cues.language)
     split = _split(nlp, {phrase for *_, phrases in groups for phrase in phrases}.union(*negation.values()))
     vocabulary = Vocabulary(
-        {word for pieces in split.values() for word in pieces}, cues.forms, cues.fillers, cues.assertive
+        {word for pieces in split.values() for word in pieces}, cues.forms, cues.fillers, cues.assertive, spelling
     )
     canonical = {piece: list(map(vocabulary.canonical, pieces)) for piece, pieces in split.items()}
     characters = {
@@ -228,12 +237,13 @@ def compile_grammar(
         Negator(_needed(termset), vocabulary.word_of),
         frozenset(label for label, phrases in labels.items() if phrases.general),
         frozenset(label for label, phrases in labels.items() if phrases.near),
+        shared,
     )
 
 
-def _blank_english() -> Language:
-    """English with one lexical attribute: spaCy works out twenty for every new word, and none but this is read here."""
-    return spacy.blank("en", vocab=Vocab(lex_attr_getters={NORM: str.lower}))
+def _blank(language: str) -> Language:
+    """A language with one lexical attribute: spaCy works out twenty for every new word; none but this is read here."""
+    return spacy.blank(language, vocab=Vocab(lex_attr_getters={NORM: str.lower}))
 
 
 def _canonical(nlp: Language, vocabulary: Vocabulary) -> Language:

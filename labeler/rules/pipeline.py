@@ -8,21 +8,23 @@ result.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from functools import reduce
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial, reduce
 from itertools import chain, filterfalse
 from operator import or_
 
 from corpora.labels import State
 from corpora.sections import select
-from corpora.types import Report
+from corpora.types import Report, Section
+from labeler.base import DEFAULT_LANGUAGE
+from labeler.languages import Language, select_in
 from labeler.rules.aggregate import Aggregator, Effect
 from labeler.rules.bulk import BulkReader
 from labeler.rules.decide import ABNORMALITY, NORMAL_FILM, Decision, decide, in_order
 from labeler.rules.fragments import Fragments
 from labeler.rules.grammar import compile_grammar
 from labeler.rules.kinds import name_of
-from labeler.rules.sentences import are_sentences, pieces, sentences
+from labeler.rules.sentences import Abbreviations, are_sentences, pieces, sentences
 from labeler.rules.vocabulary import UNKNOWN
 from labeler.schemas import RulesSchema, load_schema
 from labeler.types import Cue, LabelVector, Mention
@@ -50,7 +52,10 @@ class RulesLabeler:
             schema.lexicon.normal_statements,
             schema.lexicon.subjects,
             schema.cues,
+            None if schema.language is None else schema.language.spelling(),
+            shared=schema.shared,
         )
+        self._select, self._sentences, self._pieces_in = _ways_of(schema.language)
         self._fragments = Fragments(self._grammar.phrasebook)
         self._bulk = BulkReader(self._grammar, self._fragments, self._aggregator)
         self._tokenizer = self._grammar.tokenizer
@@ -64,8 +69,8 @@ class RulesLabeler:
             report = Report("", report)
         effect = 0
         found = []
-        for section in select(report, sections):
-            for start, end in sentences(report.text, section.start, section.end):
+        for section in self._select(report, sections):
+            for start, end in self._sentences(report.text, section.start, section.end):
                 reduced, places = _reduce(self._tokenizer.tokens(report.text[start:end].rstrip(".")))
                 decisions = self._decisions(reduced)
                 effect |= self._aggregator.effect(decisions)
@@ -76,7 +81,7 @@ class RulesLabeler:
 
     def states(self, reports: Sequence[Report], sections: str = DEFAULT_SECTIONS) -> list[tuple[State, ...]]:
         """The states alone of each report, as ``__call__`` gives them: what a batch without evidence needs."""
-        cut = [_pieces_of(report, sections) for report in reports]
+        cut = [self._pieces_of(report, sections) for report in reports]
         known = self._pieces
         if len(known) >= _MOST_PIECES:
             known.clear()
@@ -94,7 +99,7 @@ class RulesLabeler:
         several: list[tuple[int, int, int]] = []
         for place in [place for place, plain in enumerate(are_sentences(found)) if not plain]:
             begin = len(texts)
-            texts += [found[place][start:end].rstrip(".") for start, end in sentences(found[place])]
+            texts += [found[place][start:end].rstrip(".") for start, end in self._sentences(found[place])]
             texts[place] = ""
             several.append((place, begin, len(texts)))
         effects = self._effects_of_sentences(texts)
@@ -111,6 +116,14 @@ class RulesLabeler:
         new = list(dict.fromkeys(filterfalse(readings.__contains__, reduced)))
         readings.update(zip(new, self._bulk.effects(new), strict=True))
         return list(map(readings.__getitem__, reduced))
+
+    def _pieces_of(self, report: Report, sections: str) -> list[str]:
+        text = report.text
+        found: list[str] = []
+        cut = self._pieces_in
+        for section in self._select(report, sections):
+            found += cut(text[section.start : section.end])
+        return found
 
     def _decisions(self, reduced: str) -> list[Decision]:
         decisions = self._decided.get(reduced)
@@ -137,14 +150,6 @@ class RulesLabeler:
             yield Mention(label, *offsets(decision.start, decision.end), state, cues, decision.rule)
 
 
-def _pieces_of(report: Report, sections: str) -> list[str]:
-    text = report.text
-    found: list[str] = []
-    for section in select(report, sections):
-        found += pieces(text[section.start : section.end])
-    return found
-
-
 def _reduce(tokens: Sequence[tuple[int, int, str]]) -> tuple[str, list[tuple[int, int]]]:
     """The reduced form of a sentence, and where each of its characters stands in the text."""
     reduced: list[str] = []
@@ -158,6 +163,21 @@ def _reduce(tokens: Sequence[tuple[int, int, str]]) -> tuple[str, list[tuple[int
     return "".join(reduced), places
 
 
-def load_rules_v1(schema: str = DEFAULT_SCHEMA) -> RulesLabeler:
-    """``rules.v1``: the rule labeler for a schema (a shipped name or a YAML file)."""
-    return RulesLabeler(load_schema(schema))
+_Ways = tuple[Callable[[Report, str], list[Section]], Callable[..., list[tuple[int, int]]], Callable[[str], list[str]]]
+
+
+def _ways_of(language: Language | None) -> _Ways:
+    """How the sections, the sentences and the pieces of a report in this language are found; None is English."""
+    if language is None:
+        return select, sentences, pieces
+    abbreviations = Abbreviations(language.abbreviations, language.before_lower)
+    return partial(select_in, language), partial(sentences, abbreviations=abbreviations), _whole
+
+
+def _whole(text: str) -> list[str]:
+    return [text]
+
+
+def load_rules_v1(schema: str = DEFAULT_SCHEMA, language: str = DEFAULT_LANGUAGE) -> RulesLabeler:
+    """``rules.v1``: the rule labeler for a schema (a shipped name or a YAML file) and a language."""
+    return RulesLabeler(load_schema(schema, language))

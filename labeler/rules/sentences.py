@@ -70,8 +70,26 @@ def are_sentences(texts: Iterable[str]) -> Iterator[bool]:
     return map(bool, map(_ONE_SENTENCE.fullmatch, texts))
 
 
-def sentences(text: str, start: int = 0, end: int | None = None) -> list[tuple[int, int]]:
-    """Spans of the sentences in ``text[start:end]``, without list marks and surrounding white space."""
+class Abbreviations:
+    """The abbreviations of a language: ``always`` inside a sentence, and those only ``before_lower`` case."""
+
+    def __init__(self, always: Iterable[str], before_lower: Iterable[str] = ()) -> None:
+        self.always = _ending_in((*always, *_ABBREVIATIONS))
+        self.before_lower = _ending_in(before_lower)
+
+
+def _ending_in(abbreviations: Iterable[str]) -> re.Pattern[str]:
+    words = [re.escape(word.removesuffix(".")) for word in sorted(abbreviations, key=len, reverse=True)]
+    return re.compile(rf"(?<!\w)(?:{'|'.join(words) or '(?!)'})$", re.IGNORECASE)
+
+
+def sentences(
+    text: str, start: int = 0, end: int | None = None, abbreviations: Abbreviations | None = None
+) -> list[tuple[int, int]]:
+    """Spans of the sentences in ``text[start:end]``, without list marks and surrounding white space.
+
+    ``abbreviations`` are those of another language than English.
+    """
     end = len(text) if end is None else end
     if _ONE_SENTENCE.fullmatch(text, start, end):
         return [(start, end)]
@@ -90,7 +108,9 @@ def sentences(text: str, start: int = 0, end: int | None = None) -> list[tuple[i
             if not text[begin:at].strip():
                 continue
             cut = at
-        elif _inside(text, at, cut, begin, end):
+        elif _inside(text, at, cut, begin, end) or (
+            abbreviations is not None and _abbreviates(text, at, cut, begin, abbreviations)
+        ):
             continue
         _append(spans, text, begin, cut)
         begin = cut
@@ -124,6 +144,14 @@ def _inside(text: str, at: int, after: int, begin: int, end: int) -> bool:
         return head.strip().isdigit() and text[begin:at].strip().isdigit()
     following = text[after : min(end, after + 5)].lstrip()
     return text[at] == "?" and (following[:1].islower() or bool(_ANSWER.match(following)))
+
+
+def _abbreviates(text: str, at: int, after: int, begin: int, abbreviations: Abbreviations) -> bool:
+    if text[at] != "." or after - at != 1:
+        return False
+    head = text[max(begin, at - 12) : at]
+    lower = text[after : after + 3].lstrip()[:1].islower()
+    return bool(abbreviations.always.search(head) or (lower and abbreviations.before_lower.search(head)))
 
 
 def _width(text: str, start: int, end: int) -> int:

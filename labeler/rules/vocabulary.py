@@ -14,6 +14,8 @@ from functools import lru_cache
 
 from rapidfuzz.distance import OSA
 
+from labeler.rules.spelling import Spelling
+
 OTHER = "_"
 MASK = "<mask>"
 NUMBER = "<number>"
@@ -60,10 +62,21 @@ class Vocabulary:
     """The words of the lexicons, how other spellings lead to them, and their characters in the reduced form."""
 
     def __init__(
-        self, words: Iterable[str], forms: Mapping[str, str], fillers: Iterable[str], assertive: Iterable[str]
+        self,
+        words: Iterable[str],
+        forms: Mapping[str, str],
+        fillers: Iterable[str],
+        assertive: Iterable[str],
+        spelling: Spelling | None = None,
     ) -> None:
+        """``spelling`` is that of another language than English."""
+        self._spelling = spelling
         self.forms = dict(forms)
         self.words = frozenset(words).union(RULE_WORDS, forms.values(), fillers, assertive)
+        if spelling is not None:
+            self.forms = {spelling.fold(written): spelling.fold(word) for written, word in forms.items()}
+            self.words = frozenset(map(spelling.fold, self.words))
+            self.forms = {written: self._known(word) or word for written, word in self.forms.items()}
         self._long_words: defaultdict[str, list[str]] = defaultdict(list)
         for word in sorted(self.words):
             if len(word) >= _SHORTEST_MISSPELT and word.isalpha():
@@ -89,6 +102,8 @@ class Vocabulary:
         lower = word.lower()
         if _MASKED.fullmatch(lower):
             return MASK
+        if self._spelling is not None:
+            lower = self._spelling.fold(lower)
         known = self._known(lower)
         if known is not None:
             return known
@@ -97,6 +112,11 @@ class Vocabulary:
         return self._misspelt(lower) or OTHER
 
     def _known(self, word: str) -> str | None:
+        if self._spelling is not None:
+            if word in self.forms or word in _RULE_CHARACTERS:
+                return self.forms.get(word, word)
+            found = self._spelling.find(word, self._is_known)
+            return found if found is None else self.forms.get(found, found)
         spellings = [word, *(word.replace(british, american) for british, american in _BRITISH if british in word)]
         for spelling in spellings:
             if spelling in self.forms:
@@ -107,6 +127,9 @@ class Vocabulary:
                 if candidate in self.words:
                     return candidate
         return None
+
+    def _is_known(self, word: str) -> bool:
+        return word in self.forms or (word in self.words and word not in _RULE_CHARACTERS)
 
     def _misspelt(self, word: str) -> str | None:
         """A long word of the lexicon one slip away (letter missing, added, wrong, or two swapped), if only one is."""

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -85,13 +86,24 @@ class Paced:
             list(map(str, command)), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
             text=True, start_new_session=True,
         )  # fmt: skip
+        self._feeding: threading.Thread | None = None
 
     def feed(self, first: int, end: int) -> None:
-        """Pass on these records, unless it has ended."""
-        assert self.process.stdin is not None
-        with suppress(BrokenPipeError):
-            self.process.stdin.write("".join(map(json_line, range(first, end))))
-            self.process.stdin.flush()
+        """Pass on these records behind those before, unless it has ended; does not wait until they are read."""
+        before = self._feeding
+
+        def write() -> None:
+            if before is not None:
+                before.join()
+            assert self.process.stdin is not None
+            # ValueError: closed meanwhile, as at the end of a test that failed
+            with suppress(BrokenPipeError, ValueError):
+                self.process.stdin.write("".join(map(json_line, range(first, end))))
+                self.process.stdin.flush()
+
+        # a pipe holds 64 kB or, on some machines, 4: who waits for records may not be waited for
+        self._feeding = threading.Thread(target=write, daemon=True)
+        self._feeding.start()
 
     def wait_for(self, records: int) -> None:
         """Wait until so many records are noted as done."""
@@ -104,6 +116,8 @@ class Paced:
 
     def end(self) -> tuple[int, str]:
         """Close stdin if it is open; exit code and stderr."""
+        if self._feeding is not None:
+            self._feeding.join(60)
         try:
             _, err = self.process.communicate(timeout=60)
         except BrokenPipeError:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.labeler.conftest import EAGER, Paced, command_line, outputs, until
+from tests.labeler.conftest import EAGER, command_line, outputs, until
 from tests.labeler.test_batch import reference
 
 ray = pytest.importorskip("ray")
@@ -94,10 +94,10 @@ def labeled(command, path, out, *args):
     return done, outputs(out)
 
 
-def over_ray(tmp_path, *args):
+def over_ray(paced, tmp_path, *args):
     out = tmp_path / "labels.csv"
     args = ("--evidence", f"{out}.evidence.jsonl", "--workers", 2, "--resume", "--engine", "ray", *args)
-    return Paced(out, *args)
+    return paced(out, *args)
 
 
 def noted(run):
@@ -141,11 +141,11 @@ def test_a_cluster_of_its_own_for_a_schema_in_a_file(command, source, tmp_path, 
 # --- killed --------------------------------------------------------------------------------------------------------
 
 
-def test_a_worker_is_killed_and_its_records_done_by_another(radloop, tmp_path, cluster, monkeypatch):
+def test_a_worker_is_killed_and_its_records_done_by_another(radloop, paced, tmp_path, cluster, monkeypatch):
     expected = reference(radloop, tmp_path, 1000, "--labeler", "toy.v1")
     address, head = cluster
     monkeypatch.setenv("RAY_ADDRESS", address)
-    run = over_ray(tmp_path)
+    run = over_ray(paced, tmp_path)
     run.feed(0, 600)
     until(lambda: len(labelers(head)) == 2, run.process, START_SECONDS)
     run.wait_for(200)
@@ -166,7 +166,7 @@ def test_workers_are_killed_as_soon_as_they_start(radloop, paced, tmp_path, clus
     expected = reference(radloop, tmp_path, 1000, "--labeler", "toy.v1")
     address, head = cluster
     monkeypatch.setenv("RAY_ADDRESS", address)
-    run = over_ray(tmp_path)
+    run = over_ray(paced, tmp_path)
     run.feed(0, 600)
     run.wait_for(200)
     os.kill(labelers(head)[0], signal.SIGSTOP)
@@ -193,7 +193,7 @@ def test_interrupted_over_ray_and_resumed_without(radloop, paced, tmp_path, clus
     expected = reference(radloop, tmp_path, 1000, "--labeler", "toy.v1")
     address, head = cluster
     monkeypatch.setenv("RAY_ADDRESS", address)
-    run = over_ray(tmp_path)
+    run = over_ray(paced, tmp_path)
     run.feed(0, 800)
     until(lambda: labelers(head), run.process, START_SECONDS)
     run.wait_for(400)
@@ -212,8 +212,8 @@ def test_interrupted_over_ray_and_resumed_without(radloop, paced, tmp_path, clus
 
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
-def test_a_cluster_of_its_own_ends_with_the_command(tmp_path, quiet_ray, number):
-    run = over_ray(tmp_path)
+def test_a_cluster_of_its_own_ends_with_the_command(paced, tmp_path, quiet_ray, number):
+    run = over_ray(paced, tmp_path)
     run.feed(0, 800)
     until(lambda: labelers(run.process.pid), run.process, START_SECONDS)
     run.wait_for(400)

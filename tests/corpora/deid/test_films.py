@@ -276,6 +276,33 @@ def test_text_in_the_pixels_is_blacked_out_and_told(tmp_path, key, radloop):
     assert plain.code == 0 and read(films_in(tmp_path / "plain")[0]).BurnedInAnnotation != "NO"
 
 
+@pytest.mark.parametrize(("suffix", "mode"), [("png", "L"), ("png", "RGB"), ("png", "I;16"), ("jpg", "L")])
+def test_text_in_a_picture_of_a_corpus_is_blacked_out_too(tmp_path, key, radloop, suffix, mode):
+    from PIL import Image
+
+    values = stamped().pixel_array
+    grey = values * 16 if mode == "I;16" else (values // 16).astype(np.uint8)
+    picture = Image.fromarray(np.stack([grey] * 3, axis=-1) if mode == "RGB" else grey)
+    (tmp_path / "src").mkdir()
+    picture.save(tmp_path / "src" / f"one.{suffix}")
+    corpus, out = tmp_path / "corpus", tmp_path / "out"
+    assert radloop("corpus", "import", tmp_path / "src", "-o", corpus).code == 0
+    options = ["--key-file", key, "--option", "clean-pixel-data"]
+    done = radloop("corpus", "deidentify", corpus, "-o", out, *options)
+    assert done.code == 0, done.err
+    (path,) = (out / "images").rglob("*.png")
+    with Image.open(path) as file:
+        after = np.asarray(file).reshape(500, 700, -1)[..., 0]
+    before = grey.astype(int)
+    letters = values == 4095
+    assert letters[:60].sum() > 500 and after[:60][letters[:60]].max() == 0
+    assert np.abs(after[120:].astype(int) - before[120:]).max() <= (8 if suffix == "jpg" else 0)
+    table = (out / "pixels.csv").read_text().splitlines()
+    assert len(table) >= 2 and "blacked out" in table[1]
+    kept = radloop("corpus", "deidentify", corpus, "-o", tmp_path / "plain", "--key-file", key)
+    assert kept.code == 0 and not (tmp_path / "plain" / "pixels.csv").exists()
+
+
 def test_pixels_that_cannot_be_looked_at_are_not_passed_on(tmp_path, key, radloop, shared):
     outcome = radloop("corpus", "deidentify", shared / "data" / "dicom" / "966.dcm", "-o", tmp_path / "out",
                       "--key-file", key, "--option", "clean-pixel-data")  # fmt: skip
