@@ -20,7 +20,7 @@ from corpora.images.cache import Film, ImageCache
 from corpora.runs import atomic_writer, writing
 from corpora.types import Provenance, Reject, Study
 from reportgen.model import Drafter, Films
-from reportgen.targets import Target, as_report, indication_of, prompt_of, target_of
+from reportgen.targets import Target, as_report, indication_of, prompt_of, target_of, with_hints
 from vision.batches import Store, read_ahead, to_greys
 from vision.data import wanted_view
 
@@ -117,6 +117,13 @@ def last_reports(studies: Iterable[Study]) -> dict[str, str]:
 # What the encoder sees
 
 
+def _seen(study: Example, views: str) -> list[str]:
+    """The films that an encoder of such views was trained to read; all of them if none is."""
+    wanted = {"frontal": (FRONTAL, UNKNOWN), "lateral": (LATERAL,)}.get(views, (FRONTAL, LATERAL, UNKNOWN))
+    found = [name for name, view in zip(study.image_ids, study.views, strict=True) if view in wanted]
+    return found or list(study.image_ids)
+
+
 class Sight:
     """Cells [F, P, C] and logits [F, L] of films, in files that are mapped into memory; ``row[image_id]`` finds one."""
 
@@ -131,10 +138,10 @@ class Sight:
         rows = [self.row[image_id] for image_id in image_ids]
         return np.stack([self.cells[row].astype(np.float32).mean(axis=0) for row in rows])
 
-    def study_logits(self, studies: Sequence[Example]) -> NDArray[np.float32]:
-        """Logits [N, L] of studies: of the mean probability of their films."""
-        found = np.stack([self._logit([self.row[name] for name in study.image_ids]) for study in studies])
-        return found.astype(np.float32)
+    def study_logits(self, studies: Sequence[Example], views: str = "all") -> NDArray[np.float32]:
+        """Logits [N, L] of studies: of the mean probability of their films, those of ``views`` if there are any."""
+        found = [self._logit([self.row[name] for name in _seen(study, views)]) for study in studies]
+        return np.array(found, dtype=np.float32).reshape(len(studies), self.logits.shape[1])
 
     def _logit(self, rows: Sequence[int]) -> NDArray[np.float64]:
         p = (1 / (1 + np.exp(-self.logits[list(rows)].astype(np.float64)))).mean(axis=0).clip(1e-6, 1 - 1e-6)
@@ -195,19 +202,21 @@ class Batch:
 
 
 class Desk:
-    """Studies as tokens; ``desk.batch(rows)`` is what the model takes."""
+    """Studies as tokens; ``desk.batch(rows)`` is what the model takes. ``hints`` are labels to tell, by study."""
 
     def __init__(
         self, studies: Sequence[Example], sight: Sight, tokenizer: Any, most: int,
-        prompt_tokens: int = 96, max_tokens: int = 192,
+        prompt_tokens: int = 96, max_tokens: int = 192, hints: Sequence[Sequence[str]] | None = None,
     ) -> None:  # fmt: skip
         self.studies, self.sight, self.most = studies, sight, most
         self.pad = tokenizer.pad_token_id
+        prompts = [study.prompt for study in studies]
+        if hints is not None:
+            prompts = [with_hints(prompt, labels) for prompt, labels in zip(prompts, hints, strict=True)]
         # what is nearest to the draft counts most in a prompt that is too long
-        self.prompts = [ids[-prompt_tokens:] for ids in _ids(tokenizer, [study.prompt for study in studies])]
+        self.prompts = [ids[-prompt_tokens:] for ids in _ids(tokenizer, prompts)]
         marked = [study.target.marked if study.target else "" for study in studies]
         self.targets = [ids[:max_tokens] for ids in _ids(tokenizer, marked)]
-        self.logits = sight.study_logits(studies) if studies else np.zeros((0, 1), dtype=np.float32)
         self.lengths = np.array([len(a) + len(b) for a, b in zip(self.prompts, self.targets, strict=True)])
 
     def films(self, rows: Sequence[int]) -> Films:
@@ -223,8 +232,7 @@ class Desk:
                 where = self.most - len(study.image_ids) + place
                 cells[at, where] = self.sight.cells[self.sight.row[name]]
                 present[at, where], views[at, where] = 1, view
-        logits = torch.from_numpy(self.logits[list(rows)])
-        return Films(torch.from_numpy(cells), torch.from_numpy(present), torch.from_numpy(views), logits)
+        return Films(torch.from_numpy(cells), torch.from_numpy(present), torch.from_numpy(views))
 
     def batch(self, rows: Iterable[int], *, targets: bool = True) -> Batch:
         """Prompts padded to the left, targets to the right."""

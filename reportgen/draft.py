@@ -34,6 +34,7 @@ from labeler.base import load
 from reportgen.data import Desk, Example, Telling, by_length, examples, look
 from reportgen.flags import agreement, flags
 from reportgen.generate import Decoding, Drafted, generate
+from reportgen.hints import seen_labels, study_probabilities, thresholds_of
 from reportgen.model import Drafter
 from reportgen.pretrain import PACKAGES
 from reportgen.store import load_drafter, weights_sha256
@@ -140,7 +141,7 @@ class Drafting:
         self.reader = load(labeler)
         self.labels = model.encoder.config.label_names
         self.thresholds = thresholds_of(model)
-        self.probabilities = 1 / (1 + np.exp(-desk.logits.astype(np.float64)))
+        self.probabilities = study_probabilities(model, desk.sight, desk.studies)
 
     def records(self, number: int, rows: NDArray[np.int64]) -> list[Record]:
         """The records of a batch, one for each study, in its order."""
@@ -202,13 +203,6 @@ class Drafting:
         ]  # fmt: skip
 
 
-def thresholds_of(model: Drafter) -> dict[str, float]:
-    """Where a label counts as seen: found in training, else the encoder's own, else one half."""
-    own = getattr(model.config, "thresholds", None) or {}
-    eye = model.encoder.config.thresholds or {}
-    return {label: float(own.get(label, eye.get(label, 0.5))) for label in model.encoder.config.label_names}
-
-
 def _desk(
     model: Drafter, tokenizer: Any, source: Path, target: OutputTarget, part: str | None, split: Path | None,
     cache: Path | None, how: Decoding, resume: bool,
@@ -218,7 +212,7 @@ def _desk(
     kept = open_cache(films, cache or target.work / "films", model.encoder.config.image_size)
     rejects = rejects_of(films, kept)
     config = model.config
-    telling = Telling(getattr(config, "telling_indication", True), getattr(config, "telling_prior", False), how.only)
+    telling = Telling(config.telling_indication, config.telling_prior, how.only)
     found, refused = examples(studies, films, kept, config.films, telling)
     if not found:
         raise DataError(
@@ -227,7 +221,8 @@ def _desk(
         )  # fmt: skip
     names = sorted({name for study in found for name in study.image_ids})
     sight = look(model, kept, names, target.work / "sight")
-    return Desk(found, sight, tokenizer, config.films, getattr(config, "prompt_tokens", 96)), rejects + refused
+    told = seen_labels(model, sight, found)
+    return Desk(found, sight, tokenizer, config.films, config.prompt_tokens, hints=told), rejects + refused
 
 
 def sources(source: Path, part: str | None = None, split: Path | None = None) -> tuple[dict[str, Study], list[Film]]:

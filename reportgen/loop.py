@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import numpy as np
 import torch
@@ -18,20 +18,12 @@ from accelerate import Accelerator  # type: ignore[import-untyped]
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from corpora.bars import Step
 from corpora.errors import RunError
 from corpora.runs import atomic_writer
 from reportgen.recipes import CourseRecipe
 
 _SEEDS_APART: Final = 1_000_003
-
-
-class Step(NamedTuple):
-    """Where a stage stands: ``done`` of ``total`` steps, the loss, and the studies learned from in this attempt."""
-
-    done: int
-    total: int
-    loss: float
-    films: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,10 +2,10 @@
 
     films [B, V, 1, S, S] -> encoder (frozen for good) -> map, pooled to P cells [B, V, P, C]
       -> LayerNorm, Linear, GELU, Linear + view embedding -> prefix [B, V P, D]
-      + one hint: the encoder's own label logits [B, L], projected
     prefix + prompt -> any causal language model -> the draft
 
 The encoder never learns here, its BatchNorm statistics included: its cells and logits may be worked out once and kept.
+Its labels may stand in the prompt as hints, by their names (see reportgen.targets).
 ``Drafter.from_pretrained``, ``save_pretrained`` and ``generate`` are those of transformers.
 """
 
@@ -28,7 +28,11 @@ _IGNORED: Final = -100
 
 
 class DrafterConfig(PretrainedConfig):  # type: ignore[no-untyped-call]
-    """The two networks and what joins them: ``side`` cells a side, ``films`` at most a study, ``hints`` or none."""
+    """The two networks and what joins them: ``side`` cells a side, ``films`` at most a study.
+
+    ``hints`` says whether labels stand in the prompt; ``thresholds`` by label, where the encoder's probability makes
+    one. ``telling_indication`` and ``telling_prior`` say what else does.
+    """
 
     model_type = "radloop_drafter"
     sub_configs = {"vision_config": FilmEncoderConfig, "text_config": AutoConfig}  # noqa: RUF012 - transformers' own
@@ -40,6 +44,11 @@ class DrafterConfig(PretrainedConfig):  # type: ignore[no-untyped-call]
         side: int = 4,
         films: int = 2,
         hints: bool = True,
+        thresholds: Mapping[str, float] | None = None,
+        telling_indication: bool = True,
+        telling_prior: bool = False,
+        prompt_tokens: int = 96,
+        target_tokens: int = 192,
         **kwargs: Any,
     ) -> None:
         if not isinstance(vision_config, FilmEncoderConfig):
@@ -49,6 +58,9 @@ class DrafterConfig(PretrainedConfig):  # type: ignore[no-untyped-call]
             text_config = AutoConfig.for_model(known.pop("model_type"), **known)
         self.vision_config, self.text_config = vision_config, text_config
         self.side, self.films, self.hints = side, films, hints
+        self.thresholds = dict(thresholds or {})
+        self.telling_indication, self.telling_prior = telling_indication, telling_prior
+        self.prompt_tokens, self.target_tokens = prompt_tokens, target_tokens
         super().__init__(**kwargs)
 
 
@@ -60,12 +72,11 @@ class Seen(NamedTuple):
 
 
 class Films(NamedTuple):
-    """Films of studies: ``cells`` [B, V, P, C], ``present`` [B, V], ``views`` [B, V], ``logits`` [B, L] of the study."""  # noqa: E501
+    """Films of studies: ``cells`` [B, V, P, C], ``present`` [B, V], ``views`` [B, V]."""
 
     cells: Tensor
     present: Tensor
     views: Tensor
-    logits: Tensor
 
     def to(self, device: torch.device | str) -> Films:
         """The same on a device."""
@@ -91,7 +102,6 @@ class Drafter(PreTrainedModel):  # type: ignore[no-untyped-call]
             nn.LayerNorm(features), nn.Linear(features, width), nn.GELU(), nn.Linear(width, width)
         )
         self.view = nn.Embedding(len(VIEWS), width)
-        self.hint = nn.Linear(max(1, len(config.vision_config.label_names)), width)
         # what training films look like to the encoder, and how far from it the farthest of 1,000 was
         self.register_buffer("usual_mean", torch.zeros(features))
         self.register_buffer("usual_spread", torch.ones(features))
@@ -115,7 +125,7 @@ class Drafter(PreTrainedModel):  # type: ignore[no-untyped-call]
 
     def joint(self) -> dict[str, nn.Module]:
         """The parts that join encoder and decoder, by name: what stage 1 trains."""
-        return {name: getattr(self, name) for name in ("projector", "view", "hint") if hasattr(self, name)}
+        return {name: getattr(self, name) for name in ("projector", "view") if hasattr(self, name)}
 
     def _freeze_encoder(self) -> None:
         self.encoder.requires_grad_(False)
@@ -152,16 +162,12 @@ class Drafter(PreTrainedModel):  # type: ignore[no-untyped-call]
         return z.square().mean(dim=1).sqrt() / self.usual_limit
 
     def prefix(self, films: Films) -> tuple[Tensor, Tensor]:
-        """Embeddings [B, V P (+ 1), D] of films and hint, and which of them count."""
+        """Embeddings [B, V P, D] of films, and which of them count."""
         dtype = self.view.weight.dtype
         cells = self.projector(films.cells.to(dtype)) + self.view(films.views)[:, :, None]
         batch, views, places, width = cells.shape
         embeds = cells.reshape(batch, views * places, width)
-        mask = films.present.long().repeat_interleave(places, dim=1)
-        if self.config.hints:
-            hint = self.hint(films.logits.to(dtype).clamp(-8, 8) / 4)[:, None]
-            embeds, mask = torch.cat([embeds, hint], dim=1), torch.cat([mask, mask.new_ones(batch, 1)], dim=1)
-        return embeds, mask
+        return embeds, films.present.long().repeat_interleave(places, dim=1)
 
     def joined(self, films: Films, input_ids: Tensor, attention_mask: Tensor) -> tuple[Tensor, Tensor]:
         """Embeddings [B, T', D] of films and text, and which of them count."""

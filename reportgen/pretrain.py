@@ -20,16 +20,19 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from corpora.accelerating import accelerator_of, begin_together, quiet
+from corpora.bars import Step
 from corpora.config import config_sha256
 from corpora.errors import DataError, RunError
 from corpora.readers import open_source
 from corpora.runs import atomic_writer, discard_work, output_target, write_manifest, writing
 from corpora.types import Study
+from labeler.base import load
 from reportgen.decoder import fitted_tokenizer, load_decoder, new_decoder, train_tokenizer
-from reportgen.loop import Course, Epoch, Stage, Step, fit
+from reportgen.loop import Course, Epoch, Stage, fit
 from reportgen.recipes import ReportPretrainRecipe
-from reportgen.targets import NO_PRIOR, REPORT, Target, counts_of, target_of
-from vision.build import accelerator_of, begin_together, quiet
+from reportgen.scorer import labels_in
+from reportgen.targets import Target, counts_of, prompt_of, target_of, with_hints
 
 WEIGHTS: Final = "model.safetensors"
 PACKAGES: Final = ("torch", "transformers", "tokenizers", "accelerate", "peft", "safetensors", "numpy")
@@ -131,12 +134,17 @@ class _Reading:
         recipe: ReportPretrainRecipe,
     ) -> None:  # fmt: skip
         self.model, self.recipe, self.pad = model, recipe, tokenizer.pad_token_id
+        self.labels = load(recipe.hints).schema.labels if recipe.hints else ()
         self.learned = self._ids(tokenizer, learned)
         self.heldout = self._ids(tokenizer, heldout)
         self.lengths = np.array([len(ids) for ids in self.learned])
 
     def _ids(self, tokenizer: Any, targets: Sequence[Target]) -> list[list[int]]:
-        texts = [f"{NO_PRIOR}{REPORT}{target.marked}" for target in targets]
+        prompts = [prompt_of() for _ in targets]
+        if self.recipe.hints:
+            hints = labels_in(self.recipe.hints, [target.text for target in targets], self.labels)
+            prompts = [with_hints(prompt, labels) for prompt, labels in zip(prompts, hints, strict=True)]
+        texts = [f"{prompt}{target.marked}" for prompt, target in zip(prompts, targets, strict=True)]
         return [ids[: self.recipe.max_tokens] for ids in tokenizer(texts, add_special_tokens=False)["input_ids"]]
 
     def loss(self, rows: NDArray[np.int64]) -> Tensor:

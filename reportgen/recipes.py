@@ -70,6 +70,9 @@ class ReportPretrainRecipe(BaseModel):
     decoder_source: str | None = Field(
         default=None, description="A decoder to go on from, with its tokenizer: a folder or a cached hub name."
     )
+    hints: str = Field(
+        default="rules.v1", description="Labeler whose labels stand before a report, as hints do later; empty for none."
+    )
     max_tokens: int = Field(default=256, ge=16, description="Longest report in tokens; the rest is cut.")
     heldout: float = Field(default=0.05, gt=0, lt=1, description="Share of the reports to measure by.")
     lm_course: CourseRecipe = Field(default=CourseRecipe(epochs=10), description="Optimisation.")
@@ -86,7 +89,10 @@ class ReportTrainRecipe(BaseModel):
     decoder_source: str = Field(description="The decoder: a folder of radloop report pretrain, or a cached hub name.")
     side: int = Field(default=4, ge=1, description="Cells a side that a film's map is pooled to; squared is tokens.")
     films: int = Field(default=2, ge=1, description="Most films of a study, frontal first.")
-    hints: bool = Field(default=True, description="Whether the decoder sees the encoder's own label logits.")
+    hints: bool = Field(
+        default=True,
+        description="Whether labels stand in the prompt: the report's in training, in drafting those the encoder sees.",
+    )
     indication: bool = Field(default=True, description="Whether the Indication is in the prompt.")
     prior: bool = Field(default=False, description="Whether the patient's last report is in the prompt.")
     max_tokens: int = Field(default=192, ge=16, description="Longest target in tokens; the rest is cut.")

@@ -13,6 +13,13 @@ from labeler.base import load
 _NORMAL = "No Finding"
 
 
+def labels_in(labeler: str, texts: Sequence[str], among: Sequence[str]) -> list[list[str]]:
+    """The labels that each text has, surely or perhaps, of those ``among``, in their order."""
+    labels, found = positives(labeler, texts)
+    place = {label: at for at, label in enumerate(labels)}
+    return [[label for label in among if label in place and row[place[label]]] for row in found]
+
+
 def positives(labeler: str, texts: Sequence[str]) -> tuple[tuple[str, ...], NDArray[np.bool_]]:
     """The labels, and where texts [N, L] have them, surely or perhaps."""
     reader = load(labeler)

@@ -17,10 +17,10 @@ from peft import PeftModel
 from torch import nn
 from transformers import AutoTokenizer
 
+from corpora.accelerating import quiet
 from corpora.errors import ConfigError
 from corpora.runs import atomic_writer, writing
 from reportgen.model import Drafter, DrafterConfig
-from vision.build import quiet
 
 ADAPTER: Final = "adapter"
 _BASE: Final = "base.json"

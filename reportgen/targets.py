@@ -1,7 +1,10 @@
 """What a decoder learns to write, and what it is told before: sections as tokens, comparisons taken out.
 
-    <|indication|> Cough. <|no_prior|> <|report|>      the prompt, behind the film
-    <|findings|> ... <|impression|> ... <|end|>        the target
+    <|indication|> Cough. <|no_prior|> <|hints|> Edema, Fracture <|report|>      the prompt, behind the film
+    <|findings|> ... <|impression|> ... <|end|>                                  the target
+
+A hint is a label of the report in training, and one that the encoder sees in drafting: a decoder so trained says what
+it is told, and the film decides how.
 
 A film alone cannot say what has changed. Where no prior report is given, what compares with one is taken out of the
 target: a clause behind a comma, a leading word, else the sentence; all are counted.
@@ -10,7 +13,7 @@ target: a clause behind a comma, a leading word, else the sentence; all are coun
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -19,16 +22,17 @@ from corpora.types import Report
 from labeler.rules.sentences import sentences
 from reportgen.metrics.safety import compares
 
-PAD, END, REPORT, FINDINGS, IMPRESSION, INDICATION, PRIOR, NO_PRIOR = SPECIAL = (
+PAD, END, REPORT, FINDINGS, IMPRESSION, INDICATION, PRIOR, NO_PRIOR, HINTS = SPECIAL = (
     "<|pad|>", "<|end|>", "<|report|>", "<|findings|>", "<|impression|>", "<|indication|>", "<|prior|>",
-    "<|no_prior|>",
+    "<|no_prior|>", "<|hints|>",
 )  # fmt: skip
 SECTION_TOKENS: Final = {"findings": FINDINGS, "impression": IMPRESSION}
 _AS: Final = {"findings": "findings", "findings_impression": "findings", "impression": "impression"}
 _MORE: Final = re.compile(
     r"\b(?:since|again|no longer|new\b|(?<!symptoms )persists?|persisting|remains?|residual|resol(?:ved|ution|ving)|"
     r"(?:larger|smaller|worse|better|more|less)\b.{0,40}\bthan|(?:increas|decreas)(?:ed|ing) (?:from|in size)|"
-    r"improv(?:ed|ing|ement)|worsen(?:ed|ing)|similar to|changed|(?:significant|interval) change|prior|previous(?:ly)?|(?:been|was|were) removed|"
+    r"improv(?:ed|ing|ement)|worsen(?:ed|ing)|similar to|changed|(?:significant|interval) change|prior|"
+    r"previous(?:ly)?|(?:been|was|were) removed|"
     r"normalized|returned to normal|re-?expanded|has cleared|have cleared|earlier|interval)\b",
     re.IGNORECASE,
 )
@@ -143,6 +147,16 @@ def prompt_of(indication: str = "", prior: str = "", begin: str = "") -> str:
     told = f"{INDICATION}{harmless(indication)}" if indication else ""
     before = f"{PRIOR}{harmless(prior)}" if prior else NO_PRIOR
     return f"{told}{before}{REPORT}{SECTION_TOKENS.get(begin, '')}"
+
+
+def with_hints(prompt: str, labels: Iterable[str]) -> str:
+    """A prompt that tells labels.
+
+    >>> with_hints("<|no_prior|><|report|>", ["Edema", "Fracture"])
+    '<|no_prior|><|hints|>Edema, Fracture<|report|>'
+    """
+    before, found, after = prompt.rpartition(REPORT)
+    return f"{before}{HINTS}{harmless(', '.join(labels))}{found}{after}"
 
 
 def harmless(text: str) -> str:

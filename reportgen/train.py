@@ -25,7 +25,9 @@ from numpy.typing import NDArray
 from peft import LoraConfig, get_peft_model
 from torch import Tensor
 
+from corpora.accelerating import accelerator_of, begin_together, quiet
 from corpora.allowance import allowance
+from corpora.bars import Step
 from corpora.config import config_sha256
 from corpora.errors import ConfigError, DataError, RunError
 from corpora.label_table import LabelMatrix
@@ -34,15 +36,16 @@ from corpora.store import read_studies
 from corpora.types import Reject, Study
 from reportgen.data import Desk, Example, Sight, Telling, by_length, examples, look
 from reportgen.decoder import fitted_tokenizer, load_decoder
+from reportgen.flags import best_thresholds
 from reportgen.generate import Decoding, generate
-from reportgen.loop import Course, Epoch, Stage, Step, fit
+from reportgen.hints import probabilities_of, seen_labels
+from reportgen.loop import Course, Epoch, Stage, fit
 from reportgen.model import Drafter, DrafterConfig
 from reportgen.pretrain import PACKAGES, course_epochs, read_history, write_history
 from reportgen.recipes import ReportTrainRecipe
-from reportgen.scorer import ClinicalScore
+from reportgen.scorer import ClinicalScore, labels_in, positives
 from reportgen.store import save_drafter, weights_sha256
 from reportgen.targets import counts_of, sections_of
-from vision.build import accelerator_of, begin_together, quiet
 from vision.data import TRAIN, VALIDATE, gather, open_cache, rejects_of
 from vision.predict import load_model
 from vision.rejects import refuse_too_many, write_rejects
@@ -107,6 +110,7 @@ def train(
     with accelerator.main_process_first():
         sight = look(model, _cache_of(cache or target.work / "films"), image_ids, target.work / "sight", caching)
     _note_usual(model, sight, parts[TRAIN])
+    _note_thresholds(model, recipe, sight, parts[VALIDATE])
     work = Training(model, tokenizer, recipe, parts, sight, target, key, accelerator, told)
     courses = work.run(resume=resume, watch=watch)
     counts = {
@@ -127,7 +131,7 @@ def build(vision: Path, recipe: ReportTrainRecipe) -> tuple[Drafter, Any]:
     tokenizer = fitted_tokenizer(recipe.decoder_source)
     decoder = load_decoder(recipe.decoder_source, tokenizer)
     longest = getattr(decoder.config, "max_position_embeddings", None)
-    needed = recipe.films * recipe.side**2 + 1 + recipe.prompt_tokens + recipe.max_tokens
+    needed = recipe.films * recipe.side**2 + recipe.prompt_tokens + recipe.max_tokens
     if longest is not None and needed > longest:
         raise ConfigError(
             "config.value", f"films, prompt and target come to {needed} tokens, and the decoder reads {longest}",
@@ -135,8 +139,8 @@ def build(vision: Path, recipe: ReportTrainRecipe) -> tuple[Drafter, Any]:
         )  # fmt: skip
     torch.manual_seed(recipe.seed)
     config = DrafterConfig(
-        eye.config, decoder.config, recipe.side, recipe.films, recipe.hints, telling_indication=recipe.indication,
-        telling_prior=recipe.prior, prompt_tokens=recipe.prompt_tokens, target_tokens=recipe.max_tokens,
+        eye.config, decoder.config, recipe.side, recipe.films, recipe.hints, None, recipe.indication, recipe.prior,
+        recipe.prompt_tokens, recipe.max_tokens,
     )  # fmt: skip
     model = Drafter(config)
     model.encoder.load_state_dict(eye.state_dict())
@@ -154,9 +158,10 @@ class Training:
         self.model, self.tokenizer, self.recipe, self.told = model, tokenizer, recipe, told
         self.target, self.key, self.accelerator = target, key, accelerator
         sizes = (recipe.films, recipe.prompt_tokens, recipe.max_tokens)
-        self.learned = Desk(parts[TRAIN], sight, tokenizer, *sizes)
+        told_labels = _told(model, recipe, parts[TRAIN])
+        self.learned = Desk(parts[TRAIN], sight, tokenizer, *sizes, hints=told_labels)
         asked = _some(parts[VALIDATE], recipe.choice.studies, recipe.seed)
-        self.asked = Desk(asked, sight, tokenizer, *sizes)
+        self.asked = Desk(asked, sight, tokenizer, *sizes, hints=seen_labels(model, sight, asked))
         self.scorer = ClinicalScore(recipe.choice.labeler, [study.target.text for study in asked if study.target])
         self.warnings: list[str] = []
         self.sizes: dict[str, int] = {}
@@ -222,6 +227,25 @@ class Training:
             for row, drafted in zip(rows, found, strict=True):
                 texts[row] = " ".join(sections_of(self.tokenizer.decode(drafted.tokens)).values())
         return texts
+
+
+def _told(model: Drafter, recipe: ReportTrainRecipe, studies: Sequence[Example]) -> list[list[str]] | None:
+    """The labels of the reports, for the prompts; None without hints."""
+    if not recipe.hints:
+        return None
+    texts = [study.target.text if study.target else "" for study in studies]
+    return labels_in(recipe.choice.labeler, texts, model.encoder.config.label_names)
+
+
+def _note_thresholds(model: Drafter, recipe: ReportTrainRecipe, sight: Sight, studies: Sequence[Example]) -> None:
+    """Where a label counts as seen: the best F1 against the reports of the validation part."""
+    labels = model.encoder.config.label_names
+    known, found = positives(recipe.choice.labeler, [study.target.text if study.target else "" for study in studies])
+    place = {label: at for at, label in enumerate(known)}
+    absent = np.zeros(len(studies), dtype=bool)
+    meant = np.stack([found[:, place[label]] if label in place else absent for label in labels], axis=1)
+    probabilities = probabilities_of(sight.study_logits(studies, model.encoder.config.views))
+    model.config.thresholds = best_thresholds(probabilities, meant, labels)
 
 
 def _some(studies: Sequence[Example], most: int, seed: int) -> list[Example]:
