@@ -12,7 +12,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from reportgen.data import Desk
-from reportgen.model import Drafter
+from reportgen.fast import Greedy
+from reportgen.model import Drafter, Films
 from reportgen.targets import END, FINDINGS, IMPRESSION, SPECIAL
 
 _ROWS_AT_ONCE: Final = 64
@@ -30,8 +31,12 @@ class Decoding:
     top_p: float = 1.0
     block: int = 0
     only: str = ""
-    static_cache: bool = False
     compile: bool = False
+
+    @property
+    def greedy(self) -> bool:
+        """Whether each token is the likeliest one, whatever stands before it."""
+        return self.beams == 1 and not self.sample and not self.block
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +61,8 @@ def generate(
     batch = desk.batch(rows, targets=False)
     device = model.device
     films, ids, mask = batch.films.to(device), batch.ids.to(device), batch.mask.to(device)
+    if how.greedy and device.type == "cuda":
+        return _fast(model, films, ids, mask, tokenizer, how)
     torch.manual_seed(seed)
     with torch.inference_mode():
         new = model.generate(films, ids, mask, **_settings(tokenizer, how))
@@ -67,6 +74,29 @@ def generate(
     return [Drafted(tokens, sureness[at, : len(tokens)].tolist()) for at, tokens in enumerate(kept)]
 
 
+def _fast(model: Drafter, films: Films, ids: Tensor, mask: Tensor, tokenizer: Any, how: Decoding) -> list[Drafted]:
+    """Greedy drafts by a recording that is kept with the model, for batches of its shape or smaller ones."""
+    with torch.inference_mode():
+        embeds, seen = model.joined(films, ids, mask)
+        rows, before = seen.shape
+        kept: Greedy | None = getattr(model, "greedy", None)
+        if kept is None or kept.rows < rows or kept.before < before or kept.most != how.max_tokens:
+            # the old one's memory first
+            model.greedy = kept = None
+            kept = model.greedy = Greedy(model.decoder, rows, before, how.max_tokens, compiled=how.compile)
+        ends = _ends(tokenizer, how)
+        new, sure = kept(embeds, seen, pad=tokenizer.pad_token_id, ends=ends, banned=_never(tokenizer))
+    lengths = [len(_until(row, ends)) for row in new.tolist()]
+    pairs = zip(new.tolist(), sure.tolist(), lengths, strict=True)
+    return [Drafted(row[:length], some[:length]) for row, some, length in pairs]
+
+
+def _never(tokenizer: Any) -> list[int]:
+    """Tokens that belong in a prompt alone."""
+    found: list[int] = tokenizer.convert_tokens_to_ids([t for t in SPECIAL if t not in (END, FINDINGS, IMPRESSION)])
+    return found
+
+
 def _ends(tokenizer: Any, how: Decoding) -> list[int]:
     other = {"findings": [IMPRESSION], "impression": [FINDINGS]}.get(how.only, [])
     return [int(each) for each in tokenizer.convert_tokens_to_ids([END, *other])]
@@ -74,18 +104,13 @@ def _ends(tokenizer: Any, how: Decoding) -> list[int]:
 
 def _settings(tokenizer: Any, how: Decoding) -> dict[str, Any]:
     ends = _ends(tokenizer, how)
-    never = [token for token in SPECIAL if token not in (END, FINDINGS, IMPRESSION)]
     settings: dict[str, Any] = {
         "max_new_tokens": how.max_tokens, "num_beams": how.beams, "do_sample": how.sample,
         "pad_token_id": tokenizer.pad_token_id, "eos_token_id": ends, "no_repeat_ngram_size": how.block,
-        "suppress_tokens": tokenizer.convert_tokens_to_ids(never), "use_cache": True,
+        "suppress_tokens": _never(tokenizer), "use_cache": True,
     }  # fmt: skip
     if how.sample:
         settings |= {"temperature": how.temperature, "top_p": how.top_p, "top_k": 0}
-    if how.static_cache:
-        settings["cache_implementation"] = "static"
-    if how.static_cache and not how.compile:
-        settings["disable_compile"] = True
     return settings
 
 
