@@ -61,6 +61,15 @@ def view_of(view: str | None) -> int:
     return FRONTAL if wanted_view(view, "frontal") else LATERAL
 
 
+def views_for(most: int) -> str:
+    """The views to read where a study has so many films at most: with one, the frontal one.
+
+    >>> views_for(1), views_for(2)
+    ('frontal', 'all')
+    """
+    return "frontal" if most == 1 else "all"
+
+
 def examples(
     studies: Mapping[str, Study], films: Iterable[Film], cache: ImageCache, most: int, telling: Telling
 ) -> tuple[list[Example], list[Reject]]:

@@ -34,7 +34,7 @@ from corpora.label_table import LabelMatrix
 from corpora.runs import OutputTarget, discard_work, output_target, write_manifest, writing
 from corpora.store import read_studies
 from corpora.types import Reject, Study
-from reportgen.data import Desk, Example, Sight, Telling, by_length, examples, look
+from reportgen.data import Desk, Example, Sight, Telling, by_length, examples, look, views_for
 from reportgen.decoder import fitted_tokenizer, load_decoder
 from reportgen.flags import best_thresholds
 from reportgen.generate import Decoding, generate
@@ -258,7 +258,7 @@ def _parts(
     caching: Callable[[int, int], None],
 ) -> tuple[dict[str, list[Example]], list[Reject]]:  # fmt: skip
     studies = {study.study_id: study for study in read_studies(corpus)}
-    gathered = gather(corpus, _reported(corpus, studies), split, "all")
+    gathered = gather(corpus, _reported(corpus, studies), split, views_for(recipe.films))
     films = [film for part in (TRAIN, VALIDATE) for film in gathered.of_part.get(part, [])]
     kept = open_cache(films, cache, model.encoder.config.image_size, watch=caching)
     rejects = rejects_of(films, kept)
