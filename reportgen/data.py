@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -158,23 +159,34 @@ class Sight:
         return found
 
 
+def sight_key(model: Drafter) -> str:
+    """What a sight depends on: the encoder's weights, its temperatures, the cells a side."""
+    digest = hashlib.sha256(f"{model.config.side} {model.encoder.config.temperatures}".encode())
+    for name, value in sorted(model.encoder.state_dict().items()):
+        digest.update(name.encode() + value.detach().cpu().reshape(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
+
+
 def look(
     model: Drafter, cache: ImageCache, image_ids: Sequence[str], folder: Path,
     watch: Callable[[int, int], None] = lambda done, total: None,
 ) -> Sight:  # fmt: skip
-    """What the encoder sees in films, worked out once and kept in ``folder``.
+    """What the encoder sees in films, worked out once and kept in ``folder``; of another encoder it is made again.
 
     Raises ``RunError``: ``report.memory``, and as ``corpora.runs.writing``.
     """
     note = folder / "films.json"
-    if note.is_file() and json.loads(note.read_text(encoding="utf-8"))["films"] == list(image_ids):
-        return Sight(folder)
+    key = sight_key(model)
+    if note.is_file():
+        made = json.loads(note.read_text(encoding="utf-8"))
+        if made.get("key") == key and set(image_ids) <= set(made["films"]):
+            return Sight(folder)
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
         note.unlink(missing_ok=True)
         _write_sight(model, Store(cache, image_ids), folder, watch)
     with atomic_writer(note) as file:
-        json.dump({"films": list(image_ids)}, file)
+        json.dump({"key": key, "films": list(image_ids)}, file)
     return Sight(folder)
 
 

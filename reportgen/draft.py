@@ -43,6 +43,7 @@ def draft(
     part: str | None = None,
     split: Path | None = None,
     cache: Path | None = None,
+    seen: Path | None = None,
     batch_size: int = 64,
     candidates: int = 1,
     labeler: str = "rules.v1",
@@ -67,7 +68,7 @@ def draft(
         raise ConfigError("config.value", "drafts are written as .jsonl", where=str(out), hint="radloop report export")
     model, tokenizer = load_drafter(run, merged=merged, adapter=adapter)
     in_bf16(model)
-    desk, rejects, paths = _desk(model, tokenizer, source, target, part, split, cache, how, resume)
+    desk, rejects, paths = _desk(model, tokenizer, source, target, part, split, cache, seen, how, resume)
     work = Drafting(model, tokenizer, desk, how, candidates, labeler, seed, run.name, paths)
     settings = {
         "run": str(run), "source": str(source), "part": part, "how": asdict(how), "batch_size": batch_size,
@@ -152,7 +153,7 @@ def warnings_of(model: Drafter, sight: Sight, study: Example) -> list[str]:
 
 def _desk(
     model: Drafter, tokenizer: Any, source: Path, target: OutputTarget, part: str | None, split: Path | None,
-    cache: Path | None, how: Decoding, resume: bool,
+    cache: Path | None, seen: Path | None, how: Decoding, resume: bool,
 ) -> tuple[Desk, list[Reject], dict[str, str]]:  # fmt: skip
     studies, films, without = sources(source, part, split, views_for(model.config.films))
     begin(target, resume=resume)
@@ -167,7 +168,7 @@ def _desk(
             where=str(source),
         )  # fmt: skip
     names = sorted({name for study in found for name in study.image_ids})
-    sight = look(model, kept, names, target.work / "sight")
+    sight = look(model, kept, names, seen or target.work / "sight")
     told = seen_labels(model, sight, found)
     paths = {film.image_id: film.path for film in films}
     return Desk(found, sight, tokenizer, config.films, config.prompt_tokens, hints=told), rejects + refused, paths

@@ -51,6 +51,7 @@ def draft_by(
     part: str | None = None,
     split: Path | None = None,
     cache: Path | None = None,
+    seen: Path | None = None,
     labeler: str = "rules.v1",
     seed: int = 0,
     max_failures: str = "1%",
@@ -84,7 +85,7 @@ def draft_by(
     sight = None
     if getattr(made, "looks", True):
         names = sorted({name for study in (*known, *found) for name in study.image_ids})
-        sight = look(eye, kept, names, target.work / "sight", watch)
+        sight = look(eye, kept, names, seen or target.work / "sight", watch)
     p = study_probabilities(eye, sight, found) if sight else np.zeros((len(found), 0))
     limits = thresholds_of(eye)
     drafts = made(_bank(known, sight, labeler), _asked(found, sight, p, limits), np.random.default_rng(seed))

@@ -22,6 +22,9 @@ Split = Annotated[Path | None, typer.Option(metavar="FILE", help="The split; spl
 Cache = Annotated[
     Path | None, typer.Option(metavar="CACHE", help="Folder of fitted films; made there if it is not there.")
 ]
+Seen = Annotated[
+    Path | None, typer.Option(metavar="FOLDER", help="Folder that keeps what the encoder sees, for later runs.")
+]
 Failures = Annotated[str, typer.Option(metavar="N|SHARE", help="Films that may be unusable before it stops.")]
 Seed = Annotated[int, typer.Option(min=0, metavar="N", help="Seed of all that is drawn.")]
 
@@ -72,6 +75,7 @@ def train_cli(
     set_: Changes = None,
     split: Split = None,
     cache: Cache = None,
+    seen: Seen = None,
     resume: Resume = False,
     max_failures: Failures = "1%",
     as_json: Json = False,
@@ -85,7 +89,7 @@ def train_cli(
     recipe = _recipe(config, ReportTrainRecipe, [*(set_ or ()), *named])
     with _interruptible(), counting("looking at films") as caching, training("training", "studies") as steps:
         summary = train(
-            corpus, vision, out, recipe, split=split, cache=cache, resume=resume, max_failures=max_failures,
+            corpus, vision, out, recipe, split=split, cache=cache, seen=seen, resume=resume, max_failures=max_failures,
             command=sys.argv, watch=steps, told=_say_epoch, caching=caching,
         )  # fmt: skip
     if _silent():
@@ -123,6 +127,7 @@ def draft_cli(
     ] = None,
     split: Split = None,
     cache: Cache = None,
+    seen: Seen = None,
     section: Annotated[str, typer.Option(metavar="NAME", help="Only findings, or only impression.")] = "",
     beams: Annotated[int, typer.Option(min=1, metavar="N", help="Beams; 1 is greedy.")] = 1,
     sample: Annotated[bool, typer.Option("--sample", help="Draw each token by its probability.")] = False,
@@ -151,7 +156,7 @@ def draft_cli(
             from reportgen.generating import draft_by
 
             summary = draft_by(
-                generator, run, source, out, part=part, split=split, cache=cache, labeler=labeler, seed=seed,
+                generator, run, source, out, part=part, split=split, cache=cache, seen=seen, labeler=labeler, seed=seed,
                 max_failures=max_failures, command=sys.argv, watch=watch,
             )  # fmt: skip
         else:
@@ -160,7 +165,7 @@ def draft_cli(
 
             how = Decoding(max_tokens, beams, sample, temperature, top_p, block, section, compiled)
             summary = draft(
-                run, source, out, how=how, part=part, split=split, cache=cache, batch_size=batch_size,
+                run, source, out, how=how, part=part, split=split, cache=cache, seen=seen, batch_size=batch_size,
                 candidates=candidates, labeler=labeler, seed=seed, merged=merged, adapter=adapter, resume=resume,
                 max_failures=max_failures, command=sys.argv, watch=watch,
             )  # fmt: skip

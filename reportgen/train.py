@@ -30,6 +30,7 @@ from corpora.allowance import allowance
 from corpora.bars import Step
 from corpora.config import config_sha256
 from corpora.errors import ConfigError, DataError, RunError
+from corpora.images.cache import ImageCache
 from corpora.label_table import LabelMatrix
 from corpora.runs import OutputTarget, discard_work, output_target, write_manifest, writing
 from corpora.store import read_studies
@@ -78,6 +79,7 @@ def train(
     *,
     split: Path | None = None,
     cache: Path | None = None,
+    seen: Path | None = None,
     resume: bool = False,
     max_failures: str = "1%",
     command: Iterable[str] = (),
@@ -108,7 +110,8 @@ def train(
     key = _key(recipe, model, parts)
     image_ids = sorted({name for part in parts.values() for study in part for name in study.image_ids})
     with accelerator.main_process_first():
-        sight = look(model, _cache_of(cache or target.work / "films"), image_ids, target.work / "sight", caching)
+        kept = ImageCache(cache or target.work / "films")
+        sight = look(model, kept, image_ids, seen or target.work / "sight", caching)
     _note_usual(model, sight, parts[TRAIN])
     _note_thresholds(model, recipe, sight, parts[VALIDATE])
     work = Training(model, tokenizer, recipe, parts, sight, target, key, accelerator, told)
@@ -269,12 +272,6 @@ def _parts(
         parts[part] = [study for study in found if study.target and study.target.sections]
         rejects += refused
     return parts, rejects
-
-
-def _cache_of(folder: Path) -> Any:
-    from corpora.images.cache import ImageCache
-
-    return ImageCache(folder)
 
 
 def _reported(corpus: Path, studies: Mapping[str, Study]) -> LabelMatrix:
