@@ -132,7 +132,8 @@ class Drafting:
 
     def _record(self, row: int, drafted: Drafted) -> Record:
         text = self.tokenizer.decode(drafted.tokens)
-        return {"row": int(row)} | self.recorder.record(
+        ids = {"row": int(row), "prompt_ids": self.desk.prompts[row], "token_ids": drafted.tokens}
+        return ids | self.recorder.record(
             self.desk.studies[row], sections_of(text, self.how.only), self.probabilities[row].tolist(),
             warnings_of(self.model, self.desk.sight, self.desk.studies[row]), drafted.confidence,
             [self.tokenizer.decode([token]) for token in drafted.tokens],

@@ -63,13 +63,14 @@ class Recorder:
         found = flags(labels, seen, self.thresholds) if sections else []
         return {
             "study_id": study.study_id, "patient_id": study.patient_id, "status": "draft", "notice": NOTICE,
-            "text": as_report(sections), **sections,
+            "text": as_report(sections), "report": " ".join(sections.values()), **sections,
             "confidence": None if confidence is None else round(confidence, 4),
             "tokens": list(tokens), "token_probabilities": [round(p, 4) for p in token_probabilities],
             "labels": {label: state for label, state in labels.items() if state is not None},
             "probabilities": {label: round(p, 4) for label, p in seen.items()},
             "flags": [asdict(flag) for flag in found], "warnings": list(warnings),
-            "images": list(study.image_ids), "films": [self.paths.get(name, "") for name in study.image_ids],
+            "images": list(study.image_ids), "views": list(study.views),
+            "films": [self.paths.get(name, "") for name in study.image_ids],
             "made_by": self.made_by, "seed": self.seed,
         }  # fmt: skip
 

@@ -9,6 +9,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
@@ -33,7 +36,8 @@ def save_drafter(model: Drafter, tokenizer: Any, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         if isinstance(model.decoder, PeftModel):
             model.decoder.save_pretrained(folder / ADAPTER)
-            model.decoder = model.decoder.unload()
+            with peft_quiet():
+                model.decoder = model.decoder.unload()
             _forget_peft(model.decoder)
             with atomic_writer(folder / ADAPTER / _BASE) as file:
                 json.dump({"base_sha256": weights_sha256(model.decoder)}, file)
@@ -65,7 +69,8 @@ def load_drafter(
     if adapter is not None or adapters.is_dir():
         model.decoder = with_adapters(model.decoder, adapters)
         if merged:
-            model.decoder = model.decoder.merge_and_unload()
+            with peft_quiet():
+                model.decoder = model.decoder.merge_and_unload()
             _forget_peft(model.decoder)
     nn.Module.to(model, torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu")))
     model.eval()
@@ -80,12 +85,21 @@ def with_adapters(decoder: Any, folder: Path) -> Any:
         if made_for != weights_sha256(decoder):
             raise _other_base(folder)
     try:
-        return PeftModel.from_pretrained(decoder, folder)
+        with peft_quiet():
+            return PeftModel.from_pretrained(decoder, folder)
     except (RuntimeError, ValueError, KeyError) as error:
         # shapes or names of another decoder
         raise _other_base(folder) from error
     except Exception as error:  # of damaged files: safetensors and json raise their own kinds
         raise ConfigError("model.damaged", "the adapters cannot be read", where=str(folder)) from error
+
+
+@contextmanager
+def peft_quiet() -> Iterator[None]:
+    """peft asks a model of transformers for gradient checkpointing by its old name, which warns."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing", category=FutureWarning)
+        yield
 
 
 def weights_sha256(model: nn.Module) -> str:

@@ -45,7 +45,7 @@ from reportgen.model import Drafter, DrafterConfig
 from reportgen.pretrain import PACKAGES, course_epochs, read_history, write_history
 from reportgen.recipes import ReportTrainRecipe
 from reportgen.scorer import ClinicalScore, labels_in, positives
-from reportgen.store import save_drafter, weights_sha256
+from reportgen.store import peft_quiet, save_drafter, weights_sha256
 from reportgen.targets import counts_of, sections_of
 from vision.data import TRAIN, VALIDATE, gather, open_cache, rejects_of
 from vision.predict import load_model
@@ -187,11 +187,13 @@ class Training:
         lora, decoder = self.recipe.lora, self.model.decoder
         base = sum(value.numel() for value in decoder.parameters())
         torch.manual_seed(self.recipe.seed)
+        adapters = LoraConfig(
+            r=lora.rank, lora_alpha=lora.alpha, lora_dropout=lora.dropout, target_modules=lora.targets,
+            task_type="CAUSAL_LM", fan_in_fan_out=decoder.config.model_type == "gpt2",
+        )  # fmt: skip
         try:
-            self.model.decoder = get_peft_model(decoder, LoraConfig(
-                r=lora.rank, lora_alpha=lora.alpha, lora_dropout=lora.dropout, target_modules=lora.targets,
-                task_type="CAUSAL_LM", fan_in_fan_out=decoder.config.model_type == "gpt2",
-            ))  # fmt: skip
+            with peft_quiet():
+                self.model.decoder = get_peft_model(decoder, adapters)
         except ValueError as error:
             message = f"the decoder has no modules that end in {lora.targets}"
             raise ConfigError("config.value", message, where="lora.targets") from error
