@@ -32,7 +32,7 @@ from reportgen.decoder import fitted_tokenizer, load_decoder, new_decoder, train
 from reportgen.loop import Course, Epoch, Stage, fit
 from reportgen.recipes import ReportPretrainRecipe
 from reportgen.scorer import labels_in
-from reportgen.targets import Target, counts_of, prompt_of, target_of, with_hints
+from reportgen.targets import Target, counts_of, indication_of, prompt_of, target_of, with_hints
 
 WEIGHTS: Final = "model.safetensors"
 PACKAGES: Final = ("torch", "transformers", "tokenizers", "accelerate", "peft", "safetensors", "numpy")
@@ -70,8 +70,8 @@ def pretrain(
         raise RunError("run.is_file", f"{out} names a table, and a model is a folder", hint="name a run folder")
     if resume and target.complete:
         return _untouched(out)
-    targets = _targets(sources, leave_out)
-    held = [_held_out(each, recipe.heldout) for each in targets]
+    targets = _texts(sources, leave_out, recipe.hints)
+    held = [_held_out(each.target, recipe.heldout) for each in targets]
     learned = [each for each, out_ in zip(targets, held, strict=True) if not out_]
     heldout = [each for each, out_ in zip(targets, held, strict=True) if out_]
     if not learned or not heldout:
@@ -87,18 +87,19 @@ def pretrain(
     tokenizer = (
         fitted_tokenizer(source)
         if source
-        else train_tokenizer([each.text for each in learned], decoder.vocab_size, decoder.min_frequency)
+        else train_tokenizer([each.whole for each in learned], decoder.vocab_size, decoder.min_frequency)
     )
     model = load_decoder(source, tokenizer) if source else new_decoder(decoder, tokenizer)
     model.to(accelerator.device)
     run = _Reading(model, tokenizer, learned, heldout, recipe)
-    key = hashlib.sha256(f"{config_sha256(recipe)}{[each.marked for each in targets]}".encode()).hexdigest()
+    key = hashlib.sha256(f"{config_sha256(recipe)}{[each.whole for each in targets]}".encode()).hexdigest()
     stage = Stage("pretrain", recipe.lm_course, model, run.loss, run.measure, run.lengths, recipe.seed,
                   target.work / "checkpoint.pt", key)  # fmt: skip
     course = fit(stage, accelerator, resume=resume, watch=watch)
+    taken_out = counts_of([each.target for each in targets])
     counts = {
         "reports": len(targets), "training": len(learned), "held out": len(heldout), "tokens": len(tokenizer),
-        "parameters": sum(value.numel() for value in model.parameters()), **counts_of(targets),
+        "parameters": sum(value.numel() for value in model.parameters()), **taken_out,
     }  # fmt: skip
     seconds = time.monotonic() - begun
     if accelerator.is_main_process:
@@ -126,18 +127,32 @@ def read_history(path: Path) -> tuple[Epoch, ...]:
     return tuple(Epoch(**json.loads(line)) for line in path.read_text(encoding="utf-8").splitlines())
 
 
+@dataclass(frozen=True, slots=True)
+class _Text:
+    """A report to read, and what stands before it."""
+
+    target: Target
+    prompt: str
+
+    @property
+    def whole(self) -> str:
+        return f"{self.prompt}{self.target.marked}"
+
+
+#: Tokens of a prompt and of a report.
+_Ids = tuple[list[int], list[int]]
+
+
 class _Reading:
     """The decoder over reports: a loss of rows, and the held-out one."""
 
     def __init__(
-        self, model: Any, tokenizer: Any, learned: Sequence[Target], heldout: Sequence[Target],
+        self, model: Any, tokenizer: Any, learned: Sequence[_Text], heldout: Sequence[_Text],
         recipe: ReportPretrainRecipe,
     ) -> None:  # fmt: skip
         self.model, self.recipe, self.pad = model, recipe, tokenizer.pad_token_id
-        self.labels = load(recipe.hints).schema.labels if recipe.hints else ()
-        self.learned = self._ids(tokenizer, learned)
-        self.heldout = self._ids(tokenizer, heldout)
-        self.lengths = np.array([len(ids) for ids in self.learned])
+        self.learned, self.heldout = _ids(tokenizer, learned, recipe), _ids(tokenizer, heldout, recipe)
+        self.lengths = np.array([len(prompt) + len(target) for prompt, target in self.learned])
 
     def _ids(self, tokenizer: Any, targets: Sequence[Target]) -> list[list[int]]:
         prompts = [prompt_of() for _ in targets]
@@ -151,12 +166,15 @@ class _Reading:
         """The mean loss of a token."""
         return self._loss([self.learned[row] for row in rows])
 
-    def _loss(self, texts: Sequence[Sequence[int]]) -> Tensor:
-        longest = max(map(len, texts))
-        ids = torch.tensor([[*text, *[self.pad] * (longest - len(text))] for text in texts])
-        mask = torch.tensor([[1] * len(text) + [0] * (longest - len(text)) for text in texts])
-        ids, mask = ids.to(self.model.device), mask.to(self.model.device)
-        labels = ids.masked_fill(mask == 0, _IGNORED)
+    def _loss(self, texts: Sequence[_Ids]) -> Tensor:
+        longest = max(len(prompt) + len(target) for prompt, target in texts)
+        ids, mask, labels = [], [], []
+        for prompt, target in texts:
+            here = len(prompt) + len(target)
+            ids.append([*prompt, *target, *[self.pad] * (longest - here)])
+            mask.append([1] * here + [0] * (longest - here))
+            labels.append([*[_IGNORED] * len(prompt), *target, *[_IGNORED] * (longest - here)])
+        ids, mask, labels = (torch.tensor(each, device=self.model.device) for each in (ids, mask, labels))
         found: Tensor = self.model(input_ids=ids, attention_mask=mask, labels=labels, use_cache=False).loss
         return found
 
@@ -170,10 +188,24 @@ class _Reading:
         return -loss, {"heldout_loss": loss}
 
 
-def _targets(sources: Sequence[str], leave_out: frozenset[str]) -> list[Target]:
+def _texts(sources: Sequence[str], leave_out: frozenset[str], hints: str) -> list[_Text]:
+    """The reports to read, each behind the prompt that a drafter will give."""
     studies = (each for source in sources for each in open_source(source) if isinstance(each, Study))
-    found = [target_of(each.report) for each in studies if each.report and each.study_id not in leave_out]
-    return [each for each in found if each.sections]
+    reports = [each.report for each in studies if each.report and each.study_id not in leave_out]
+    found = [_Text(target_of(report), prompt_of(indication_of(report))) for report in reports]
+    found = [each for each in found if each.target.sections]
+    if not hints:
+        return found
+    labels = labels_in(hints, [each.target.text for each in found], load(hints).schema.labels)
+    return [_Text(each.target, with_hints(each.prompt, some)) for each, some in zip(found, labels, strict=True)]
+
+
+def _ids(tokenizer: Any, texts: Sequence[_Text], recipe: ReportPretrainRecipe) -> list[_Ids]:
+    prompts = tokenizer([each.prompt for each in texts], add_special_tokens=False)["input_ids"]
+    targets = tokenizer([each.target.marked for each in texts], add_special_tokens=False)["input_ids"]
+    # what is nearest to the report counts most in a prompt that is too long
+    cut = recipe.max_tokens
+    return [(prompt[-cut:], target[:cut]) for prompt, target in zip(prompts, targets, strict=True)]
 
 
 def _held_out(target: Target, share: float) -> bool:
