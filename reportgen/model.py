@@ -195,7 +195,10 @@ class Drafter(PreTrainedModel):  # type: ignore[no-untyped-call]
         embeds, mask = self.joined(films, input_ids, attention_mask)
         # max_length would count the prefix
         kwargs.setdefault("max_new_tokens", 128)
-        found: Tensor = self.decoder.generate(inputs_embeds=embeds, attention_mask=mask, **kwargs)
+        with warnings.catch_warnings():
+            # word groups of the prompt may come again: films have no words, and labels are to be said
+            warnings.filterwarnings("ignore", message="Passing `no_repeat_ngram_size` with", category=UserWarning)
+            found: Tensor = self.decoder.generate(inputs_embeds=embeds, attention_mask=mask, **kwargs)
         return found
 
 

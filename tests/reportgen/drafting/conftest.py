@@ -51,8 +51,9 @@ def training(**changed):
 
 def report_of(number, left, right):
     findings = [text for text, here in zip(SAID, (left, right), strict=True) if here] or ["The lungs are clear."]
-    compared = "No change since the prior study. " if number % 4 == 0 else ""
-    return f"INDICATION: Cough {number % 3}.\n\nFINDINGS: {compared}{' '.join(findings)}\n\nIMPRESSION: As above."
+    compared = ["No change since the prior study."] if number % 4 == 0 else []
+    text = " ".join([*compared, f"The marker is B{number}.", *findings])
+    return f"INDICATION: Cough {number % 3}.\n\nFINDINGS: {text}\n\nIMPRESSION: As above."
 
 
 def film(left, right, draw):

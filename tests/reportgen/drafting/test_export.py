@@ -26,7 +26,7 @@ def phantom(tmp_path_factory):
 def table(drafter, phantom, tmp_path_factory):
     out = tmp_path_factory.mktemp("table") / "d.jsonl"
     draft(drafter, phantom, out, how=Decoding(24, sample=True, temperature=0.5), max_failures="100%")
-    lines = [record for record in read_records(out)]
+    lines = read_records(out)
     # one with words for each section, so that no chance decides what is tested
     lines[0] |= {"findings": "Left <b>effusion</b>. *Small*.", "impression": "Effusion: µ > 1."}
     lines[0]["text"] = f"FINDINGS: {lines[0]['findings']}\n\nIMPRESSION: {lines[0]['impression']}"

@@ -10,7 +10,7 @@ from transformers import AutoModel, GPT2Config, GPT2LMHeadModel, LlamaConfig, Ll
 from corpora.errors import ConfigError
 from reportgen.fast import Greedy
 from reportgen.model import Drafter, Films, register
-from reportgen.store import load_drafter, save_drafter
+from reportgen.store import load_drafter, peft_quiet, save_drafter
 
 PROMPT = torch.tensor([[5, 6, 7], [0, 8, 9]])
 MASK = torch.tensor([[1, 1, 1], [0, 1, 1]])
@@ -58,13 +58,13 @@ def test_adapters_apart_draft_what_merged_ones_do(drafter, loaded):
 
 def test_the_adapter_folder_is_one_of_peft(drafter):
     base = Drafter.from_pretrained(drafter)
-    before = written(base.eval(), do_sample=False)
-    base.decoder = PeftModel.from_pretrained(base.decoder, drafter / "adapter")
+    base.eval()
+    with peft_quiet():
+        base.decoder = PeftModel.from_pretrained(base.decoder, drafter / "adapter")
     merged = load_drafter(drafter)[0]
     films = made_films(merged)
     same = base(films, PROMPT, MASK).logits - merged(films, PROMPT, MASK).logits
     assert same.abs().max() < 1e-4
-    assert before.shape[0] == 2
 
 
 def test_saving_leaves_the_base_alone(drafter, tmp_path):
@@ -83,9 +83,9 @@ def test_adapters_of_another_decoder_are_refused(drafter, tmp_path):
     with torch.no_grad():
         model.decoder.get_input_embeddings().weight.add_(1)
     model.save_pretrained(other)
-    with pytest.raises(ConfigError, match="report.adapter"):
+    with pytest.raises(ConfigError, match=r"report\.adapter"):
         load_drafter(other)
-    with pytest.raises(ConfigError, match="report.adapter"):
+    with pytest.raises(ConfigError, match=r"report\.adapter"):
         load_drafter(drafter, adapter=_another_shape(tmp_path))
 
 
@@ -94,10 +94,7 @@ def _another_shape(folder):
 
     small = GPT2LMHeadModel(GPT2Config(n_embd=16, n_layer=1, n_head=1, vocab_size=40, bos_token_id=1, eos_token_id=1))
     adapters = LoraConfig(target_modules=["c_attn"], fan_in_fan_out=True)
-    import warnings
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with peft_quiet():
         get_peft_model(small, adapters).save_pretrained(folder / "adapter")
     return folder / "adapter"
 

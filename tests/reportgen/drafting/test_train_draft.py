@@ -82,6 +82,7 @@ def test_a_resumed_training_comes_to_the_same_weights(films, eye, decoder, draft
     assert not (tmp_path / "run" / "partial").exists()
 
 
+@pytest.mark.slow
 def test_another_recipe_does_not_go_on(films, eye, decoder, tmp_path, monkeypatch):
     def killed(stage, *args, **kwargs):
         fit(stage, *args, **kwargs)
@@ -241,6 +242,7 @@ def test_recipes_that_cannot_be(films, eye, decoder, tmp_path, changed, said):
     assert said in str(error.value)
 
 
+@pytest.mark.slow
 def test_a_decoder_without_a_pad_token(films, eye, decoder, tmp_path):
     bare = tmp_path / "bare"
     shutil.copytree(decoder, bare)
