@@ -3,8 +3,8 @@
     python -m tests.benchmarks.report_phantom FOLDER [--studies 3400] [--size 256] [--set KEY=VALUE ...]
 
 FOLDER is that of ``tests.benchmarks.vision_phantom`` (its corpus, split, cache and encoder are taken, or made). Steps:
-a decoder from the training reports (``report/pretrain-small``), a drafter (``report/phantom``), greedy drafts of the
-test part, and those of the registered generators: with the encoder's own thresholds, and (label-template, retrieval)
+a decoder from the training reports (``report/pretrain-small``), a drafter (``report/phantom``), drafts of the test
+part (the best of 8 sampled ones by agreement with the encoder, and greedy ones, merged and unmerged), and those of the registered generators: with the encoder's own thresholds, and (label-template, retrieval)
 with the drafter's. Labels of a draft are those that rules.v1 reads in it, surely or perhaps; truth is that of
 ``vision_phantom``. Macro F1 is over the thirteen findings. Intervals are percentile bootstraps by patient, 2,000
 replicates, differences paired. Prints a table as JSON, writes it to FOLDER/report.json.
@@ -40,6 +40,7 @@ REPLICATES = 2000
 BLIND = ("constant.v1", "most-common.v1", "random-train.v1")
 LOOKING = ("label-template.v1", "nearest-neighbour.v1", "retrieval.v1")
 NORMAL = "No Finding"
+CANDIDATES = 8
 
 
 def said(text):
@@ -81,11 +82,15 @@ def drafted(folder, corpus, changes, seconds):
         key = f"{name}, the drafter's thresholds"
         files[key] = out / f"{name}-same.jsonl"
         timed(key, seconds, lambda name=name, key=key: draft_by(name, run, corpus, files[key], **given))
-    files["drafter"] = out / "drafter.jsonl"
-    timed("drafts", seconds, lambda: draft(run, corpus, files["drafter"], how=Decoding(training.max_tokens), **given))
-    files["drafter, unmerged"] = out / "unmerged.jsonl"
-    how = Decoding(training.max_tokens)
-    timed("unmerged", seconds, lambda: draft(run, corpus, files["drafter, unmerged"], how=how, merged=False, **given))
+    greedy = Decoding(training.max_tokens)
+    ways = {
+        "drafter": {"how": Decoding(training.max_tokens, temperature=0.7), "candidates": CANDIDATES},
+        "drafter, greedy": {"how": greedy},
+        "drafter, greedy, unmerged": {"how": greedy, "merged": False},
+    }
+    for number, (name, way) in enumerate(ways.items()):
+        files[name] = out / f"drafter-{number}.jsonl"
+        timed(name, seconds, lambda name=name, way=way: draft(run, corpus, files[name], **way, **given))
     return files, trained
 
 
@@ -153,7 +158,10 @@ def table(files, corpus):
             "comparisons": round(float(np.mean([mentions_prior(text) for text in texts])), 4),
             "empty": sum(not text for text in texts), "labels": labels[name],
         }  # fmt: skip
-    same = [a["text"] == b["text"] for a, b in zip(records["drafter"], records["drafter, unmerged"], strict=True)]
+    same = [
+        a["text"] == b["text"]
+        for a, b in zip(records["drafter, greedy"], records["drafter, greedy, unmerged"], strict=True)
+    ]
     return {"studies": len(order), "patients": patients, "same text unmerged": float(np.mean(same)), "systems": rows}
 
 

@@ -41,7 +41,7 @@ def test_each_format_marks_a_draft(radloop, table, tmp_path, kind):
     assert json.loads(done.out)["written"] >= 1
     name = read_records(table)[0]["study_id"]
     path = next(tmp_path.glob(f"{name}.*"))
-    text = str(dcmread(path)) if kind == "sr" else path.read_text(encoding="utf-8")
+    text = dcmread(path).to_json() if kind == "sr" else path.read_text(encoding="utf-8")
     assert "Not for clinical use" in text
     assert "effusion" in text or kind == "fhir"
 
