@@ -1,5 +1,7 @@
-"""Benchmarks of report generation: score drafts, compare systems, run generators, show the leaderboard.
+"""Drafts of reports, and their benchmarks: score drafts, compare systems, run generators, show the leaderboard.
 
+radloop report train --corpus corpus --vision run -o drafter
+radloop report draft drafter corpus --part test -o drafts.jsonl
 radloop bench score --predictions res.csv --references annotation.json --protocol r2gen-iu -o runs/mine
 radloop bench compare runs/mine runs/theirs
 """
@@ -13,6 +15,20 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from reportgen.report_commands import draft_cli, export_cli, pretrain_cli, train_cli, view_cli
+
+report_app = typer.Typer(
+    help="Draft reports from films: pretrain a decoder, train a drafter, draft, export, view.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+report_app.command("pretrain")(pretrain_cli)
+report_app.command("train")(train_cli)
+report_app.command("draft")(draft_cli)
+report_app.command("export")(export_cli)
+report_app.command("view")(view_cli)
 
 bench_app = typer.Typer(
     help="Benchmark drafts of reports: score, compare, run, show.",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 
 class _Strict(BaseModel):
@@ -16,8 +16,15 @@ class System(_Strict):
     """A command line that writes drafts."""
 
     command: str = Field(
-        description="Command with its arguments, run without a shell; {out}, {seed} and {split} are filled in."
+        default="",
+        description="Command with its arguments, run without a shell; {out}, {seed} and {split} are filled in.",
     )
+    generator: str = Field(
+        default="", description="In place of a command: `drafter`, or a registered generator of `radloop report`."
+    )
+    run: str = Field(default="", description="With a generator: the run of its drafter or encoder.")
+    source: str = Field(default="", description="With a generator: the corpus; {split} is the part that is drafted.")
+    options: str = Field(default="", description="With a generator: more options of `radloop report draft`.")
     seeds: list[Annotated[int, Field(ge=0)]] = Field(
         default_factory=lambda: [0], min_length=1, description="One run a seed."
     )
@@ -30,12 +37,15 @@ class System(_Strict):
         default_factory=list, description="Files and folders whose change makes cached drafts stale: weights, films."
     )
 
-    @field_validator("command")
-    @classmethod
-    def _writes_somewhere(cls, command: str) -> str:
-        if "{out}" not in command:
+    @model_validator(mode="after")
+    def _drafts_one_way(self) -> System:
+        if bool(self.command) == bool(self.generator):
+            raise ValueError("needs a command or a generator, and not both")
+        if self.command and "{out}" not in self.command:
             raise ValueError("has no {out}: the command must be told where to write its drafts")
-        return command
+        if self.generator and not (self.run and self.source):
+            raise ValueError("a generator needs run and source")
+        return self
 
 
 class BenchRecipe(_Strict):

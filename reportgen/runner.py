@@ -16,6 +16,7 @@ from __future__ import annotations
 import json
 import shlex
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -93,7 +94,7 @@ def _jobs(recipe: BenchRecipe, out: Path) -> Iterator[Job]:
         for split in recipe.splits:
             for seed in system.seeds:
                 part = f"{split}-{seed}"
-                drafts = out / "drafts" / name / f"{part}.{system.format}"
+                drafts = out / "drafts" / name / f"{part}.{'jsonl' if system.generator else system.format}"
                 yield Job(name, split, seed, drafts, out / "scores" / name / part)
 
 
@@ -108,7 +109,7 @@ def _draft(system: System, job: Job, home: Path) -> bool:
         note.unlink(missing_ok=True)
     temporary = job.drafts.with_name(f".{job.drafts.name}")
     temporary.unlink(missing_ok=True)
-    _call(_filled(system.command, job, temporary), system.timeout, _folder(system, home))
+    _call(_filled(_command(system, home), job, temporary), system.timeout, _folder(system, home))
     if not temporary.is_file():
         raise _CommandError("the command ended well and wrote no file to {out}")
     with writing(job.drafts):
@@ -125,13 +126,36 @@ def _made_from(system: System, job: Job, home: Path) -> dict[str, Any]:
         if not path.exists():
             raise ConfigError("bench.input", f"{job.system} names an input that is not there", where=str(path))
         hashes[name] = hash_input(path)["sha256"]
-    return {"command": system.command, "seed": job.seed, "split": job.split, "inputs": hashes}
+    hashes |= _run_hashes(system, job, home)
+    return {"command": shlex.join(_command(system, home)), "seed": job.seed, "split": job.split, "inputs": hashes}
 
 
-def _filled(command: str, job: Job, out: Path) -> list[str]:
+def _run_hashes(system: System, job: Job, home: Path) -> dict[str, str]:
+    """What a generator reads: the weights of its run, and the corpus by its manifest."""
+    if not system.generator:
+        return {}
+    files = [home / system.run / "model.safetensors", home / system.source / "manifest.json"]
+    for file in files:
+        if not file.is_file():
+            raise ConfigError("bench.input", f"{job.system} names an input that is not there", where=str(file))
+    return {str(file): hash_input(file)["sha256"] for file in files}
+
+
+def _command(system: System, home: Path) -> list[str]:
+    """The command of a system; of a generator that of ``radloop report draft``."""
+    if not system.generator:
+        return shlex.split(system.command)
+    named = [] if system.generator == "drafter" else ["--generator", system.generator]
+    radloop = [sys.executable, "-c", "from corpora.cli import main; main()"]
+    paths = [str((home / name).resolve()) for name in (system.run, system.source)]
+    rest = ["--part", "{split}", "--seed", "{seed}", "-o", "{out}", *named, *shlex.split(system.options)]
+    return [*radloop, "report", "draft", *paths, *rest]
+
+
+def _filled(command: Sequence[str], job: Job, out: Path) -> list[str]:
     # filled in after splitting: a path with a blank stays one argument
     values = {"{out}": str(out.resolve()), "{seed}": str(job.seed), "{split}": job.split}
-    return [_with_values(part, values) for part in shlex.split(command)]
+    return [_with_values(part, values) for part in command]
 
 
 def _with_values(part: str, values: dict[str, str]) -> str:

@@ -1,0 +1,171 @@
+"""Greedy decoding without waiting for Python: a static cache, and each step on a GPU one CUDA graph.
+
+What ``generate`` of transformers does in a step is launched from Python, a kernel at a time; with a decoder of ordinary
+size the launches take longer than the work. Here all that a step reads and writes has its place in memory, so that the
+step is recorded once and replayed. The tokens are those of greedy ``generate``.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Sequence
+from typing import Any, Final
+
+import torch
+from torch import Tensor
+from transformers.cache_utils import Cache, StaticLayer
+
+#: Steps between two looks at whether all texts have ended: each waits for the GPU.
+_STEPS_BETWEEN_LOOKS: Final = 16
+#: Lengths are rounded up to this, so that a recording serves for many batches.
+_ROUND: Final = 32
+#: A recording takes some steps of its own.
+_FEWEST: Final = 8
+
+
+class _Slots(StaticLayer):
+    """Keys and values of a layer; new ones go where ``place`` says."""
+
+    def __init__(self, length: int, place: Tensor) -> None:
+        super().__init__(max_cache_len=length)
+        self.place = place
+
+    def update(self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any) -> tuple[Tensor, Tensor]:
+        if not self.is_initialized:
+            self.lazy_initialization(key_states, value_states)
+        self.keys.index_copy_(2, self.place, key_states)
+        self.values.index_copy_(2, self.place, value_states)
+        return self.keys, self.values
+
+    def get_seq_length(self, *args: Any, **kwargs: Any) -> int:
+        return 0
+
+
+class Greedy:
+    """Greedy decoding of batches of one shape; ``compiled`` fuses the kernels of a step, which takes a while once."""
+
+    def __init__(self, decoder: Any, rows: int, before: int, most: int, *, compiled: bool = False) -> None:
+        self.decoder, self.rows, self.most = decoder, rows, most
+        self.before = -(-before // _ROUND) * _ROUND
+        self.length = self.before + most
+        weight = decoder.get_input_embeddings().weight
+        self.device, self.dtype = weight.device, weight.dtype
+        self.layers = [_Slots(self.length, self._zeros(1)) for _ in range(decoder.config.num_hidden_layers)]
+        self.cache = Cache(layers=self.layers)
+        named = inspect.signature(decoder.forward).parameters
+        self.cache_name = "cache" if "cache" in named else "past_key_values"
+        # all that a step reads and writes
+        self.place, self.turn = self._zeros(1), self._zeros(1)
+        self.token, self.position = self._zeros(rows), self._zeros(rows, 1)
+        self.mask = torch.zeros(rows, 1, 1, self.length, dtype=self.dtype, device=self.device)
+        self.found = self._zeros(rows, most)
+        self.sure = torch.zeros(rows, most, device=self.device)
+        self.ended = torch.zeros(rows, dtype=torch.bool, device=self.device)
+        self.banned = torch.zeros(weight.shape[0], device=self.device)
+        self.final = torch.zeros(weight.shape[0], dtype=torch.bool, device=self.device)
+        self.pad = self._zeros(())
+        self._stepped: Any = torch.compile(self._step, dynamic=False) if compiled else self._step
+        self._graph: Any = None
+
+    def _zeros(self, *shape: Any) -> Tensor:
+        return torch.zeros(*shape, dtype=torch.long, device=self.device)
+
+    @torch.no_grad()
+    def __call__(
+        self, embeds: Tensor, mask: Tensor, *, pad: int, ends: Sequence[int], banned: Sequence[int] = (),
+    ) -> tuple[Tensor, Tensor]:  # fmt: skip
+        """New tokens [B, T] and their log probabilities behind embeddings [B, P, D] with their mask [B, P].
+
+        A text's first end token is in it; what follows is padding.
+        """
+        count = len(mask)
+        self._begin(embeds, mask, pad, ends, banned)
+        if self.device.type == "cuda" and self._graph is None and self.most >= _FEWEST:
+            self._record()
+            self._begin(embeds, mask, pad, ends, banned)
+        done = 1
+        while done < self.most:
+            if done % _STEPS_BETWEEN_LOOKS == 0 and bool(self.ended.all()):
+                break
+            if self._graph is None:
+                self._stepped()
+            else:
+                self._graph.replay()
+            done += 1
+        return self.found[:count, :done].clone(), self.sure[:count, :done].clone()
+
+    def _begin(self, embeds: Tensor, mask: Tensor, pad: int, ends: Sequence[int], banned: Sequence[int]) -> None:
+        """Read what stands before the draft, and choose the first token."""
+        embeds, mask = self._fitted(embeds.to(self.dtype), mask)
+        self.pad.fill_(pad)
+        self.final.zero_()[list(ends)] = True
+        self.banned.zero_()[list(banned)] = -torch.inf
+        self.ended.zero_()
+        self.found.fill_(pad)
+        self.sure.zero_()
+        lowest = torch.finfo(self.dtype).min
+        self.mask.fill_(lowest)
+        self.mask[:, 0, 0, : self.before] = torch.where(mask > 0, 0.0, lowest).to(self.dtype)
+        causal = torch.full((self.before, self.length), lowest, dtype=self.dtype, device=self.device).triu(1)
+        whole = torch.minimum(causal[None, None], self.mask)
+        positions = (mask.cumsum(dim=1) - 1).clamp_min(0)
+        self._put(torch.arange(self.before, device=self.device))
+        logits = self._logits(whole, positions, inputs_embeds=embeds)
+        self._put(self.place)
+        self.place.fill_(self.before)
+        self.position.copy_(positions[:, -1:] + 1)
+        self.turn.zero_()
+        self._choose(logits)
+
+    def _fitted(self, embeds: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        """Padded to the left and below to the shape that is recorded."""
+        count, width, size = embeds.shape
+        full = embeds.new_zeros(self.rows, self.before, size)
+        full[:count, self.before - width :] = embeds
+        seen = mask.new_zeros(self.rows, self.before)
+        seen[:count, self.before - width :] = mask
+        # a row that is not there reads one token
+        seen[count:, -1] = 1
+        return full, seen
+
+    def _put(self, place: Tensor) -> None:
+        for layer in self.layers:
+            layer.place = place
+
+    def _logits(self, mask: Tensor, positions: Tensor, **given: Tensor) -> Tensor:
+        found = self.decoder(
+            attention_mask=mask, position_ids=positions, use_cache=True, logits_to_keep=1,
+            **{self.cache_name: self.cache}, **given,
+        )  # fmt: skip
+        logits: Tensor = found.logits[:, -1].float()
+        return logits
+
+    def _choose(self, logits: Tensor) -> None:
+        chosen = (logits + self.banned).argmax(dim=-1)
+        sure = logits.gather(1, chosen[:, None])[:, 0] - logits.logsumexp(dim=-1)
+        chosen = torch.where(self.ended, self.pad, chosen)
+        self.found.index_copy_(1, self.turn, chosen[:, None])
+        self.sure.index_copy_(1, self.turn, sure[:, None])
+        self.ended |= self.final[chosen]
+        self.token.copy_(chosen)
+        self.turn.add_(1)
+
+    def _step(self) -> None:
+        self.mask.index_fill_(3, self.place, 0.0)
+        logits = self._logits(self.mask, self.position, input_ids=self.token[:, None])
+        self.place.add_(1)
+        self.position.add_(1)
+        self._choose(logits)
+
+    def _record(self) -> None:
+        side = torch.cuda.Stream()
+        side.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(side):
+            # what is compiled or chosen on first use must be done before a recording
+            for _ in range(3):
+                self._stepped()
+        torch.cuda.current_stream().wait_stream(side)
+        torch.cuda.synchronize()
+        self._graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(self._graph):
+            self._stepped()
