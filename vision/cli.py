@@ -1,5 +1,6 @@
 """Train an image encoder on uncertain labels, predict, evaluate, explain.
 
+radloop vision pretrain --corpus corpus --config vision/moco -o start
 radloop vision train --corpus corpus --labels labels.csv --config vision/resnet50 -o run
 radloop vision predict run corpus --part test -o predictions.parquet
 radloop vision evaluate predictions.parquet labels.csv --thresholds-from run -o evaluation
@@ -15,6 +16,7 @@ from vision.evaluate_command import evaluate_cli
 from vision.explain_command import explain_cli
 from vision.export_command import export_cli
 from vision.predict_command import predict_cli
+from vision.pretrain_command import pretrain_cli
 from vision.readers_command import readers_cli
 from vision.train_command import train_cli
 
@@ -24,6 +26,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+app.command("pretrain")(pretrain_cli)
 app.command("train")(train_cli)
 app.command("predict")(predict_cli)
 app.command("evaluate")(evaluate_cli)
