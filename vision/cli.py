@@ -5,6 +5,9 @@ radloop vision train --corpus corpus --labels labels.csv --config vision/resnet5
 radloop vision predict run corpus --part test -o predictions.parquet
 radloop vision evaluate predictions.parquet labels.csv --thresholds-from run -o evaluation
 radloop vision explain run corpus -o maps
+radloop vision train-detector --corpus corpus --boxes boxes.csv --config vision/detector -o detector
+radloop vision detect detector corpus --part test -o found
+radloop vision evaluate found boxes.csv --boxes -o froc
 radloop vision export run -o exported
 """
 
@@ -12,6 +15,7 @@ from __future__ import annotations
 
 import typer
 
+from vision.detect_command import detect_cli, train_detector_cli
 from vision.evaluate_command import evaluate_cli
 from vision.explain_command import explain_cli
 from vision.export_command import export_cli
@@ -28,7 +32,9 @@ app = typer.Typer(
 )
 app.command("pretrain")(pretrain_cli)
 app.command("train")(train_cli)
+app.command("train-detector")(train_detector_cli)
 app.command("predict")(predict_cli)
+app.command("detect")(detect_cli)
 app.command("evaluate")(evaluate_cli)
 app.command("readers")(readers_cli)
 app.command("explain")(explain_cli)

@@ -21,7 +21,7 @@ class TransformerRecipe(BaseModel):
     feed_forward: int = Field(default=1024, ge=16, description="Width of the feed-forward layers.")
     heads: int = Field(default=8, ge=1, description="Attention heads.")
     encoder_layers: int = Field(default=1, ge=1, description="Attention layers over the coarsest map.")
-    decoder_layers: int = Field(default=6, ge=1, description="Layers that refine the boxes.")
+    decoder_layers: int = Field(default=6, ge=2, description="Layers that refine the boxes.")
     queries: int = Field(default=300, ge=1, description="Boxes that are proposed on a film.")
     denoising: int = Field(default=100, ge=0, description="Boxes with noise that training also puts right.")
     expansion: float = Field(default=1.0, gt=0, description="Width of the fusing convolutions, relative to the map's.")

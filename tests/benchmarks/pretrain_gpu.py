@@ -10,7 +10,8 @@ and RT-DETRv2 behind ResNet-50 in training and alone. ``starts`` trains an encod
 from nothing, from MoCo and from films with reports, a process a seed at once; it writes the scores of the test part, of
 which ``tests.benchmarks.vision_pretrain`` makes differences with intervals. PACK is a folder that
 ``python -m tests.benchmarks.vision_pretrain pack`` makes. ``boxes`` trains the small detector of
-``configs/vision/detector_phantom.yaml`` on it, as many epochs as fit the time, and measures FROC on the test part. One JSON line a measurement, at once.
+``configs/vision/detector_phantom.yaml`` on it, as many epochs as fit the time, and measures FROC on the test part.
+One JSON line a measurement, at once.
 
 Runs from a checkout; needs torch, transformers, accelerate, pydantic, numpy, scipy, Pillow. On a CPU it runs, slowly:
 ``speed --steps 2 --size 64 --batch 4 --queue 8 --detector-size 64 --detector-batch 2``.

@@ -90,8 +90,9 @@ def read_pack(folder):
     labels = [name for name in next(iter(kept["truth"].values())) if name not in ("study_id", "No Finding")]
     truth = np.array([[kept["truth"][film[1]][label] == "1" for label in labels] for film in kept["films"]], np.int8)
     return SimpleNamespace(
-        films=films, truth=truth, labels=labels, texts=kept["texts"], study=[film[1] for film in kept["films"]],
-        patient=np.array([film[2] for film in kept["films"]]), part=np.array([film[3] for film in kept["films"]]), ids=[film[0] for film in kept["films"]],
+        films=films, truth=truth, labels=labels, texts=kept["texts"],
+        ids=[film[0] for film in kept["films"]], study=[film[1] for film in kept["films"]],
+        patient=np.array([film[2] for film in kept["films"]]), part=np.array([film[3] for film in kept["films"]]),
         boxes=kept["boxes"], sizes=kept["sizes"],
     )  # fmt: skip
 
