@@ -48,6 +48,13 @@ def evaluate_cli(
     unit: Annotated[
         str, typer.Option(metavar="study|image", help="What is counted; a study is the mean of its images.")
     ] = "study",
+    boxes: Annotated[
+        bool,
+        typer.Option(
+            "--boxes", help="PREDICTIONS are detections, LABELS boxes (.csv as VinDr-CXR, COCO .json): FROC and AP."
+        ),
+    ] = False,
+    iou: Annotated[float, typer.Option(metavar="P", help="Overlap that a detection must exceed, with --boxes.")] = 0.4,
     sensitivity: Annotated[float, typer.Option(metavar="P", help="Target of the threshold by sensitivity.")] = 0.9,
     specificity: Annotated[float, typer.Option(metavar="P", help="Target of the threshold by specificity.")] = 0.9,
     replicates: Annotated[int, typer.Option(metavar="N", help="Bootstrap replicates; 0 for no intervals.")] = 10_000,
@@ -67,6 +74,9 @@ def evaluate_cli(
 
     begun = monotonic()
     allowed = allowance(max_failures)
+    if boxes:
+        _evaluate_boxes(predictions, labels, out, corpus, iou, replicates, seed, max_failures, as_json=json_)
+        return
     validation, _, validation_labels = (thresholds_from or "").partition(",")
     choices = Choices(uncertain, blank, unit, sensitivity, specificity, replicates, seed)
     with watching() as watch:
@@ -91,6 +101,36 @@ def evaluate_cli(
         typer.echo(f"{len(found.rejects):,} rows rejected; the reasons are in {target.failures}", err=True)
     if not allowed(len(found.rejects), found.rows):
         typer.echo(f"more rows were rejected than --max-failures {max_failures} allows", err=True)
+        raise typer.Exit(1)
+
+
+def _evaluate_boxes(
+    detections: Path, truth: Path, out: Path, corpus: Path | None, iou: float, replicates: int, seed: int,
+    max_failures: str, *, as_json: bool,
+) -> None:  # fmt: skip
+    import json
+    from time import monotonic
+
+    from vision.evaluate_boxes import BoxChoices, box_grids, evaluate_boxes, to_json, write
+    from vision.tables import to_text
+
+    begun, allowed = monotonic(), allowance(max_failures)
+    with watching() as watch:
+        found = evaluate_boxes(detections, truth, corpus=corpus, choices=BoxChoices(iou, replicates, seed), watch=watch)
+        inputs = [path for path in (detections, truth, corpus) if path]
+        target = write(found, out, inputs=inputs, command=sys.argv, begun=begun)
+    if as_json:
+        typer.echo(json.dumps(to_json(found), indent=2, ensure_ascii=False))
+    else:
+        for grid in box_grids(found):
+            typer.echo(to_text(grid))
+    for note in found.notes:
+        typer.echo(f"note: {note}", err=True)
+    typer.echo(f"wrote {target.out}", err=True)
+    if found.rejects:
+        typer.echo(f"{len(found.rejects):,} boxes rejected; the reasons are in {target.failures}", err=True)
+    if not allowed(len(found.rejects), found.rows):
+        typer.echo(f"more boxes were rejected than --max-failures {max_failures} allows", err=True)
         raise typer.Exit(1)
 
 

@@ -71,11 +71,14 @@ def load_model(run: Path | str, device: str | None = None) -> FilmEncoder:
         ) from error  # fmt: skip
     except ValueError as error:
         raise ConfigError("model.damaged", "its config.json is not JSON", where=str(run)) from error
-    if kind != FilmEncoderConfig.model_type:
+    from vision.diagnosis import DiagnosisConfig, DiagnosisEncoder
+
+    kinds = {FilmEncoderConfig.model_type: FilmEncoder, DiagnosisConfig.model_type: DiagnosisEncoder}
+    if kind not in kinds:
         raise ConfigError("model.kind", f"this is a {kind}, not an encoder of radloop vision train", where=str(run))
     quiet()
     try:
-        model: FilmEncoder = FilmEncoder.from_pretrained(folder, local_files_only=True)
+        model: FilmEncoder = kinds[kind].from_pretrained(folder, local_files_only=True)
     except Exception as error:  # safetensors, torch and transformers raise their own kinds for damaged files
         raise ConfigError(
             "model.damaged", "its files cannot be read, or do not fit each other", where=str(run),

@@ -52,7 +52,10 @@ def all_stages(
 def _new(lessons: Lessons, recipe: VisionRecipe, accelerator: Accelerator) -> FilmEncoder:
     import torch
 
-    model = build(recipe, lessons.labels, parents_of(lessons.labels, recipe))
+    from vision.diagnosis import DiagnosisRecipe, build_diagnosis
+
+    made = build_diagnosis if isinstance(recipe, DiagnosisRecipe) else build
+    model = made(recipe, lessons.labels, parents_of(lessons.labels, recipe))  # type: ignore[operator]
     form = torch.channels_last if recipe.training.channels_last else torch.contiguous_format
     moved: FilmEncoder = model.to(accelerator.device).to(memory_format=form)
     return moved

@@ -25,6 +25,10 @@ def train_cli(
     init: Annotated[
         str | None, typer.Option(metavar="WEIGHTS", help="Weights to begin with: a run, a folder, a state dict file.")
     ] = None,
+    abnormality: Annotated[
+        str | None,
+        typer.Option(metavar="RUN", help="Run on abnormalities: train the two-stream diagnosis network on top of it."),
+    ] = None,
     split: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Split by patient; split.csv of the corpus if not given.")
     ] = None,
@@ -41,7 +45,7 @@ def train_cli(
     as_json: Annotated[bool, typer.Option("--json", help="Write the summary as JSON to stdout.")] = False,
 ) -> None:
     """Train an image encoder on the films of a corpus and uncertain labels of its studies."""
-    recipe = recipe_of(config, set_ or [], init)
+    recipe = recipe_of(config, set_ or [], init, abnormality)
     from corpora.bars import counting, training
     from vision.train import train
 
@@ -62,14 +66,19 @@ def train_cli(
         typer.echo(json.dumps({"macro_auroc": summary.macro_auroc, "counts": summary.counts, "labels": summary.table}))
 
 
-def recipe_of(config: str, changes: list[str], init: str | None = None) -> VisionRecipe:
-    """The recipe of that name or file, with changes. Raises ``ConfigError``."""
+def recipe_of(config: str, changes: list[str], init: str | None = None, abnormality: str | None = None) -> VisionRecipe:
+    """The recipe of that name or file, with changes; that of a diagnosis network with the run of its ``abnormality``
+    path. Raises ``ConfigError``."""
     from corpora.config import load_yaml
     from corpora.resources import config_path
     from vision.recipe import VisionRecipe
 
     path = Path(config) if config.endswith((".yaml", ".yml")) else config_path(config)
     more = [f"backbone.source={json.dumps(init)}"] if init else []
+    if abnormality is not None:
+        from vision.diagnosis import DiagnosisRecipe
+
+        return load_yaml(path, DiagnosisRecipe, [*changes, *more, f"abnormality={json.dumps(abnormality)}"])
     return load_yaml(path, VisionRecipe, [*changes, *more])
 
 

@@ -13,6 +13,7 @@ grey picture would meet; from one to three channels they are shared out evenly.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -145,7 +146,21 @@ def _config(source: str) -> PretrainedConfig:
     try:
         return AutoConfig.from_pretrained(source, local_files_only=True)  # type: ignore[no-any-return]
     except (OSError, ValueError, KeyError) as error:
-        raise _missing(source) from error
+        raise _other_stage(source) or _missing(source) from error
+
+
+def _other_stage(source: str) -> ConfigError | None:
+    """The error for a run of another kind, if the folder is one."""
+    try:
+        kind = json.loads((Path(source) / "config.json").read_text(encoding="utf-8"))["model_type"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    if not str(kind).startswith("radloop_"):
+        return None
+    return ConfigError(
+        "model.kind", f"this is a {kind}, which starts no encoder", where=source,
+        hint="runs of radloop vision train and pretrain do",
+    )  # fmt: skip
 
 
 def _from(kind: Any, source: str) -> Any:

@@ -1,0 +1,240 @@
+"""The detector: boxes that go along with their film, a run that learns, resumption, its exports, bad input."""
+
+import csv
+import io
+import json
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from corpora.boxes import read_boxes
+from corpora.errors import ConfigError, DataError
+from corpora.images.fit import transform_of
+from tests.vision.conftest import TINY, write_corpus, write_rows
+from vision.augment import affine_matrices, augmented
+from vision.box_sr import structured_report
+from vision.detections import Detection, read_detections
+from vision.detector import FilmDetector, boxes_found, build_detector, to_corners, to_shares
+from vision.detector_data import moved_boxes
+from vision.detector_recipe import DetectorRecipe
+from vision.detector_train import train_detector
+from vision.recipe import AugmentRecipe
+
+HEAD = ("image_id", "class_name", "x_min", "y_min", "x_max", "y_max")
+
+
+def recipe(**fields):
+    made = {
+        "size": 32, "min_boxes": 2, "views": "all",
+        "backbone": TINY.backbone.model_dump() | {"gather": "mean"},
+        "transformer": {"levels": 2, "width": 16, "feed_forward": 32, "heads": 2, "decoder_layers": 2, "queries": 8,
+                        "denoising": 4, "expansion": 0.5},
+        "augment": {"degrees": 0, "shift": 0.03, "zoom": 0.05},
+        "training": {"epochs": 2, "batch_size": 16, "learning_rate": 3e-3, "clip": 1.0},
+    }  # fmt: skip
+    return DetectorRecipe.model_validate(made | fields)
+
+
+@pytest.fixture(scope="module")
+def boxed(tmp_path_factory):
+    """The made corpus of films with spots, and the boxes of the spots."""
+    corpus = write_corpus(tmp_path_factory.mktemp("boxed") / "corpus", studies=60)
+    rows = []
+    for path in sorted((corpus / "images").glob("*.png")):
+        number = int(path.stem.split("-")[0][1:])
+        rows += [[path.stem, "Left", 4, 10, 12, 18]] * (number % 2)
+        rows += [[path.stem, "Right", 20, 22, 28, 30]] * (number // 2 % 2)
+    write_rows(corpus / "boxes.csv", HEAD, rows)
+    return corpus
+
+
+@pytest.fixture(scope="module")
+def detector(boxed, tmp_path_factory):
+    course = {"epochs": 18, "patience": 18, "batch_size": 8, "learning_rate": 3e-3, "clip": 1.0, "ema": 0.9}
+    return train_detector(boxed, boxed / "boxes.csv", tmp_path_factory.mktemp("det") / "run", recipe(training=course))
+
+
+@given(st.integers(0, 10_000))
+@settings(max_examples=25, deadline=None)
+def test_boxes_go_where_their_film_goes(seed):
+    how = AugmentRecipe(degrees=10, shift=0.1, zoom=0.2, crop=0.9, brightness=0, contrast=0, noise=0, flip=0.5)
+    film = torch.zeros(1, 1, 128, 128)
+    film[..., 50:70, 40:80] = 1
+    moved = augmented(film, how, torch.Generator().manual_seed(seed))[0, 0].numpy()
+    matrix = affine_matrices(1, how, torch.Generator().manual_seed(seed))[0].double().numpy()
+    boxes, kept = moved_boxes(np.array([[40.0, 50.0, 80.0, 70.0]]), matrix, 128)
+    assert kept.all()
+    rows, columns = np.nonzero(moved > 0.5)
+    seen = np.array([columns.min(), rows.min(), columns.max() + 1, rows.max() + 1])
+    assert np.abs(boxes[0] - seen).max() < 3
+
+
+def test_shares_and_corners_are_ways_there_and_back():
+    boxes = np.array([[3.0, 4, 10, 20], [0, 0, 32, 32]])
+    assert to_corners(to_shares(boxes, 32), 32) == pytest.approx(boxes)
+
+
+def test_of_boxes_on_one_place_the_surest_stands():
+    transform = transform_of(100, 100, 100)
+    shares = np.array([[0.5, 0.5, 0.2, 0.2], [0.51, 0.5, 0.2, 0.2], [0.1, 0.1, 0.1, 0.1]], np.float32)
+    logits = np.array([[2, -9], [1, 3], [-9, -9]], np.float32)
+    found = boxes_found(logits, shares, transform, most=10, least=0.01, nms=0.5)
+    assert [(label, round(score, 2)) for label, _, score in found] == [(1, 0.95), (0, 0.88)]
+    every = boxes_found(logits, shares, transform, most=10, least=0.01, nms=1.0)
+    assert len(every) == 3 and every[0][1] == pytest.approx((41, 40, 61, 60), abs=1e-4)
+
+
+def test_it_learns_where_the_spots_are(detector):
+    assert detector.froc > 0.5 and detector.labels == ("Left", "Right")
+    assert detector.epochs[-1].loss < detector.epochs[0].loss
+
+
+def test_a_run_that_was_stopped_ends_as_one_left_alone(boxed, tmp_path):
+    whole = train_detector(boxed, boxed / "boxes.csv", tmp_path / "whole", recipe())
+    often = recipe(training=recipe().training.model_dump() | {"checkpoint_minutes": 1e-9})
+
+    def stop(step):
+        if step.done == 4:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train_detector(boxed, boxed / "boxes.csv", tmp_path / "broken", often, steps=stop)
+    resumed = train_detector(boxed, boxed / "boxes.csv", tmp_path / "broken", often, resume=True)
+    assert resumed.epochs == whole.epochs
+    first, second = ((tmp_path / name / "model.safetensors").read_bytes() for name in ("whole", "broken"))
+    assert first == second
+    assert train_detector(boxed, boxed / "boxes.csv", tmp_path / "broken", often, resume=True).untouched
+
+
+def test_it_is_saved_and_loaded_whole(detector):
+    first = FilmDetector.from_pretrained(detector.folder).eval()
+    again = FilmDetector.from_pretrained(detector.folder).eval()
+    films = torch.rand(2, 1, 32, 32)
+    with torch.no_grad():
+        assert torch.equal(first(films).logits, again(films).logits)
+    assert first.config.label_names == ["Left", "Right"]
+
+
+def test_a_trained_encoder_starts_it(eye_run, boxed):
+    made = build_detector(recipe(backbone=recipe().backbone.model_dump() | {"source": str(eye_run.folder)}), ["a"])
+    from vision.predict import load_model
+
+    kept = load_model(eye_run.folder).backbone.state_dict()
+    ours = made.body.state_dict()
+    assert all(torch.equal(ours[name], kept[name]) for name in ours if name in kept)
+    assert sum(name in kept for name in ours) > 10
+
+
+def test_the_commands_find_write_and_are_measured(radloop, boxed, detector, tmp_path):
+    found = radloop("vision", "detect", detector.folder, boxed, "--part", "test", "-o", tmp_path / "found", "--json")
+    assert found.code == 0, found.err
+    counts = json.loads(found.out)
+    coco = read_detections(tmp_path / "found")
+    assert counts["boxes"] == len(coco.detections) and counts["films"] == len(coco.looked)
+    table = read_detections(tmp_path / "found" / "detections.csv")
+    assert [each.label for each in table.detections] == [each.label for each in coco.detections]
+    # a file of boxes as any other, to other programs
+    layer, problems = read_boxes(tmp_path / "found" / "detections.json")
+    assert not problems and len(layer.images) == counts["films"]
+    overlay = next((tmp_path / "found" / "overlays").iterdir())
+    assert Image.open(io.BytesIO(overlay.read_bytes())).mode == "RGB"
+    measured = radloop("vision", "evaluate", tmp_path / "found", boxed / "boxes.csv", "--boxes", "-o",
+                       tmp_path / "froc", "--replicates", "100", "--json")  # fmt: skip
+    assert measured.code == 0, measured.err
+    rows = json.loads(measured.out)
+    assert rows["labels"]["mean"]["froc"]["value"] > 0.4 and rows["patients"] < rows["images"]
+
+
+def test_train_detector_is_a_command(radloop, boxed, tmp_path):
+    config = tmp_path / "d.yaml"
+    config.write_text(json.dumps(recipe(training=recipe().training.model_dump() | {"epochs": 1}).model_dump()))
+    run = radloop("vision", "train-detector", "--corpus", boxed, "--boxes", boxed / "boxes.csv", "--config", config,
+                  "-o", tmp_path / "run", "--json")  # fmt: skip
+    assert run.code == 0, run.err
+    assert json.loads(run.out)["labels"] == ["Left", "Right"] and "have no box" in run.err
+
+
+@pytest.fixture
+def dicom(tmp_path):
+    """A small DICOM film."""
+    from pydicom.dataset import FileDataset, FileMetaDataset
+    from pydicom.uid import ExplicitVRLittleEndian, generate_uid
+
+    meta = FileMetaDataset()
+    meta.MediaStorageSOPClassUID = "1.2.840.10008.5.1.4.1.1.1.1"
+    meta.MediaStorageSOPInstanceUID = generate_uid()
+    meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    film = FileDataset("", {}, file_meta=meta, preamble=b"\0" * 128)
+    film.SOPClassUID, film.SOPInstanceUID = meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID
+    film.StudyInstanceUID, film.SeriesInstanceUID = generate_uid(), generate_uid()
+    film.PatientID, film.PatientName, film.Modality = "p1", "A^B", "DX"
+    film.Rows, film.Columns, film.BitsAllocated, film.BitsStored, film.HighBit = 40, 32, 16, 12, 11
+    film.SamplesPerPixel, film.PixelRepresentation, film.PhotometricInterpretation = 1, 0, "MONOCHROME2"
+    film.PixelData = np.random.default_rng(0).integers(0, 4096, (40, 32)).astype("<u2").tobytes()
+    film.save_as(tmp_path / "film.dcm", enforce_file_format=True)
+    return tmp_path / "film.dcm"
+
+
+def test_a_structured_report_says_what_is_where(dicom):
+    from pydicom import dcmread
+
+    boxes = [Detection("film", "Enlarged Cardiomediastinum", (1.5, 2.0, 10.0, 20.0), 0.75)]
+    report = dcmread(io.BytesIO(structured_report(dicom, boxes, made_by="run")))
+    film = dcmread(dicom)
+    assert report.StudyInstanceUID == film.StudyInstanceUID and report.PatientID == "p1"
+    assert report.SeriesInstanceUID != film.SeriesInstanceUID and report.VerificationFlag == "UNVERIFIED"
+    group = report.ContentSequence[-1].ContentSequence[0]
+    names = [item.ConceptNameCodeSequence[0].CodeMeaning for item in group.ContentSequence]
+    assert names == [
+        "Tracking Identifier", "Tracking Unique Identifier", "Finding", "Image Region", "Detection score"
+    ]  # fmt: skip
+    region = group.ContentSequence[3]
+    assert list(region.GraphicData) == [1.5, 2, 10, 2, 10, 20, 1.5, 20, 1.5, 2]
+    assert region.ContentSequence[0].ReferencedSOPSequence[0].ReferencedSOPInstanceUID == film.SOPInstanceUID
+    assert float(group.ContentSequence[4].MeasuredValueSequence[0].NumericValue) == 0.75
+
+
+def test_detect_writes_reports_of_dicom_films_and_goes_past_bad_ones(radloop, dicom, detector, tmp_path):
+    folder = tmp_path / "films"
+    folder.mkdir()
+    dicom.replace(folder / "film.dcm")
+    (folder / "bad.dcm").write_bytes((folder / "film.dcm").read_bytes()[:700])
+    run = radloop("vision", "detect", detector.folder, folder, "--sr", "-o", tmp_path / "out", "--json")
+    assert run.code == 1 and json.loads(run.out)["reports"] == 1, run.err
+    assert json.loads(run.out)["rejected"] == 1 and (tmp_path / "out" / "sr" / "film.dcm").is_file()
+
+
+def test_bad_boxes_are_rejected_or_refused(boxed, tmp_path):
+    with (boxed / "boxes.csv").open() as file:
+        rows = list(csv.reader(file))[1:]
+    bad = [
+        ["f1-PA", "Left", 4, 10, 400, 18], ["f1-PA", "Left", 4, 10, 4, 18], ["nowhere", "Left", 1, 1, 2, 2],
+        ["f1-PA", "Left", "x", 1, 2, 2],
+    ]  # fmt: skip
+    write_rows(tmp_path / "bad.csv", HEAD, [*rows, *bad])
+    short = recipe(training=recipe().training.model_dump() | {"epochs": 1})
+    found = train_detector(boxed, tmp_path / "bad.csv", tmp_path / "run", short, max_failures="10%")
+    assert found.counts["rejected"] == 4
+    codes = [json.loads(line)["code"] for line in (tmp_path / "run" / "failures.jsonl").read_text().splitlines()]
+    assert sorted(codes) == ["boxes.image", "boxes.number", "boxes.outside", "boxes.size"]
+    write_rows(tmp_path / "none.csv", HEAD, [["f1-PA", "Left", 4, 10, 12, 18]])
+    with pytest.raises(DataError) as few:
+        train_detector(boxed, tmp_path / "none.csv", tmp_path / "a", short)
+    assert few.value.code == "vision.no_boxes"
+    with pytest.raises(ConfigError) as label:
+        train_detector(boxed, boxed / "boxes.csv", tmp_path / "b", recipe(labels=["Mass"]))
+    assert label.value.code == "config.value" and "Left" in label.value.hint
+    with pytest.raises(ConfigError) as levels:
+        build_detector(recipe(transformer=recipe().transformer.model_dump() | {"levels": 4}), ["a"])
+    assert levels.value.code == "config.value"
+
+
+def test_a_checkpoint_of_another_stage_is_said(radloop, eye_run, boxed, detector, tmp_path):
+    other = radloop("vision", "detect", eye_run.folder, boxed, "-o", tmp_path / "x")
+    assert other.code == 2 and "model.kind" in other.err and "train-detector" in other.err
+    back = radloop("vision", "predict", detector.folder, boxed, "-o", tmp_path / "y.csv")
+    assert back.code == 2 and "model.kind" in back.err

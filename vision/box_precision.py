@@ -1,0 +1,112 @@
+"""Average precision of detections as COCO has it (Lin et al. 2014, and its evaluation code).
+
+In an image, detections of a label are taken by falling score, at most 100; each goes to the free box it overlaps most,
+if by at least the threshold, else it is false. Precision is made to fall with recall and read at 101 recalls. ``ap`` is
+the mean over the thresholds .50, .55 ... .95, ``ap50`` that at .50 alone. Areas and crowds, which chest films do not
+have, are left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from corpora.statistics.froc import Detections, iou_matrix
+from corpora.statistics.resample import percentile_estimate
+from corpora.statistics.types import Estimate
+from vision.froc import MEAN, Array, Drawn, Found, Frame, Marks, blocks, mean_over, no_lesion
+
+THRESHOLDS: Final = tuple(round(0.5 + 0.05 * at, 2) for at in range(10))
+RECALLS: Final = np.linspace(0, 1, 101)
+_MOST: Final = 100
+
+
+def coco_match(boxes: ArrayLike, detections: Detections, thresholds: Sequence[float]) -> NDArray[np.bool_]:
+    """Whether each detection of an image, by falling score and at most 100, is a hit: (thresholds, detections)."""
+    order = np.argsort(-detections.scores, kind="stable")[:_MOST]
+    overlaps = iou_matrix(np.asarray(detections.boxes).reshape(-1, 4)[order], boxes)
+    found = np.zeros((len(thresholds), len(order)), dtype=bool)
+    for row, threshold in enumerate(thresholds):
+        free = np.ones(overlaps.shape[1], dtype=bool)
+        for at in range(len(order)):
+            left = np.where(free, overlaps[at], -1.0)
+            if len(left) and left.max() >= threshold:
+                found[row, at] = True
+                free[int(left.argmax())] = False
+    return found
+
+
+def precision_marks(label: str, drawn: Drawn, found: Found, frame: Frame) -> list[Marks]:
+    """The detections of ``label`` by falling score, for each of ``THRESHOLDS``."""
+    lesions = np.zeros(frame.clusters, dtype=np.int64)
+    hits, scores, cluster = [np.zeros((len(THRESHOLDS), 0), bool)], [np.zeros(0)], [np.zeros(0, np.int64)]
+    for image, whose in zip(frame.images, frame.cluster.tolist(), strict=True):
+        boxes = np.asarray(drawn.get(image, {}).get(label, ()), dtype=np.float64).reshape(-1, 4)
+        lesions[whose] += len(boxes)
+        seen = found.get(image, {}).get(label)
+        if seen is not None and len(seen.scores):
+            hits.append(coco_match(boxes, seen, THRESHOLDS))
+            scores.append(np.sort(np.asarray(seen.scores, dtype=np.float64))[::-1][:_MOST])
+            cluster.append(np.full(len(scores[-1]), whose))
+    hit, score, of = np.concatenate(hits, axis=1), np.concatenate(scores), np.concatenate(cluster)
+    order = np.argsort(-score, kind="stable")
+    return [Marks(row[order].astype(np.int8), of[order], score[order], lesions) for row in hit]
+
+
+def average_precision(marks: Marks, weights: NDArray[np.int64]) -> Array:
+    """Average precision (replicates,) of patients counted by ``weights`` (replicates, clusters); NaN without boxes."""
+    lesions = (weights @ marks.lesions).astype(np.float64)
+    found = np.where(lesions > 0, 0.0, np.nan)
+    if not len(marks.kinds):
+        return found
+    counted = weights[:, marks.cluster]
+    hits = np.cumsum(counted * (marks.kinds == 1), axis=1)
+    every = np.cumsum(counted, axis=1)
+    precision = np.divide(hits, every, out=np.zeros(hits.shape), where=every > 0)
+    precision = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
+    for row in np.flatnonzero(lesions > 0):
+        # in counts, so that a recall of 1 is reached exactly
+        at = np.searchsorted(hits[row], RECALLS * lesions[row] - 1e-9, side="left")
+        found[row] = np.where(at < hits.shape[1], precision[row, np.minimum(at, hits.shape[1] - 1)], 0).mean()
+    return found
+
+
+def precision_by_label(
+    labels: Sequence[str], drawn: Drawn, found: Found, frame: Frame, *, replicates: int = 1000, seed: int = 0,
+    confidence: float = 0.95,
+) -> dict[str, Mapping[str, Estimate]]:  # fmt: skip
+    """``ap`` and ``ap50`` of each label, then ``mean`` over the lesions; intervals by patient."""
+    ones = np.ones((1, frame.clusters), dtype=np.int64)
+    rows: dict[str, tuple[Array, Array, int]] = {}
+    for label in labels:
+        marks = precision_marks(label, drawn, found, frame)
+        size = len(marks[0].kinds)
+        point = np.array([average_precision(each, ones)[0] for each in marks])
+        parts = [
+            np.stack([average_precision(each, block) for each in marks], axis=1)
+            for block in blocks(size, frame.clusters, replicates, seed)
+        ]
+        again = np.concatenate([np.zeros((0, len(marks))), *parts])
+        rows[label] = (_both(point[None])[0], _both(again), int(marks[0].lesions.sum()))
+    counted = [row for label, row in rows.items() if row[2] and not no_lesion(label)]
+    if counted:
+        again, _ = mean_over(np.stack([row[1] for row in counted]))
+        rows[MEAN] = (np.mean([row[0] for row in counted], axis=0), again, sum(row[2] for row in counted))
+    return {
+        label: {
+            name: percentile_estimate(
+                float(point[at]), again[:, at], n=n, confidence=confidence, unit="patient",
+                undefined="no box of this label",
+            )
+            for at, name in enumerate(("ap", "ap50"))
+        }
+        for label, (point, again, n) in rows.items()
+    }  # fmt: skip
+
+
+def _both(values: Array) -> Array:
+    """The mean over thresholds and that at .50: (replicates, 2)."""
+    return np.stack([values.mean(axis=1), values[:, 0]], axis=1)

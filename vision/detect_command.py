@@ -1,0 +1,133 @@
+"""`radloop vision detect` and `radloop vision train-detector`: the commands, thin, without torch until they run."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from corpora.allowance import allowance
+
+if TYPE_CHECKING:
+    from vision.detector_loop import DetectorEpoch
+    from vision.detector_recipe import DetectorRecipe
+    from vision.detector_train import DetectorSummary
+
+
+def detect_cli(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a trained detector.")],
+    source: Annotated[Path, typer.Argument(metavar="SOURCE", help="A corpus, a folder of films, or one film.")],
+    out: Annotated[Path, typer.Option("-o", "--out", metavar="DIR", help="Folder for detections and overlays.")],
+    part: Annotated[
+        str, typer.Option(metavar="PART", help="Only this part of the corpus' split: train, validate, test.")
+    ] = "",
+    least: Annotated[float, typer.Option(metavar="P", help="Least score of a box that is written.")] = 0.01,
+    draw: Annotated[float, typer.Option(metavar="P", help="Least score of a box that is drawn.")] = 0.3,
+    most: Annotated[int, typer.Option(metavar="N", help="Most boxes of a film.")] = 100,
+    nms: Annotated[
+        float, typer.Option(metavar="P", help="Of boxes of a label that overlap more, the surest alone; 1 keeps all.")
+    ] = 0.5,
+    longest: Annotated[
+        int, typer.Option(min=0, metavar="N", help="Longer side of overlays in pixels; 0 for the film's own.")
+    ] = 1024,
+    reports: Annotated[bool, typer.Option("--sr", help="Write a DICOM structured report for each DICOM film.")] = False,
+    max_failures: Annotated[
+        str, typer.Option(metavar="N|P%", help="More unreadable films than this end with exit code 1.")
+    ] = "1%",
+    as_json: Annotated[bool, typer.Option("--json", help="Write the counts as JSON to stdout.")] = False,
+) -> None:
+    """Find boxes on films: COCO JSON, the CSV of VinDr-CXR, films with boxes drawn, DICOM structured reports."""
+    allowed = allowance(max_failures)
+    from corpora.bars import counting
+    from vision.detect import Finding, detect
+
+    asked = Finding(least, draw, most, nms, longest, part, reports)
+    with counting("finding") as watch:
+        found = detect(run, source, out, asked=asked, command=sys.argv, watch=watch)
+    if as_json:
+        counts = {"films": found.films, "boxes": found.boxes, "drawn": found.drawn, "reports": found.reports}
+        typer.echo(json.dumps(counts | {"rejected": found.rejected}))
+    typer.echo(
+        f"{found.boxes:,} boxes on {found.films:,} films in {found.seconds:.0f} s; {found.drawn:,} drawn", err=True
+    )
+    typer.echo(f"wrote {found.folder}", err=True)
+    if found.rejected:
+        typer.echo(f"{found.rejected:,} films could not be read; see {found.folder / 'failures.jsonl'}", err=True)
+    if not allowed(found.rejected, found.films + found.rejected):
+        typer.echo(f"more films could not be read than --max-failures {max_failures} allows", err=True)
+        raise typer.Exit(1)
+
+
+def train_detector_cli(
+    corpus: Annotated[Path, typer.Option(metavar="CORPUS", help="Corpus folder with the films.")],
+    boxes: Annotated[Path, typer.Option(metavar="FILE", help="Boxes: .csv as VinDr-CXR has them, or COCO .json.")],
+    out: Annotated[Path, typer.Option("-o", "--out", metavar="RUN", help="Folder for the detector.")],
+    config: Annotated[str, typer.Option(metavar="NAME|FILE", help="Recipe: shipped, or a file.")] = "vision/detector",
+    set_: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change the recipe.")] = None,
+    init: Annotated[
+        str | None, typer.Option(metavar="WEIGHTS", help="Weights of the backbone: of pretrain, train, or a file.")
+    ] = None,
+    split: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Split by patient; split.csv of the corpus if not given.")
+    ] = None,
+    cache: Annotated[
+        Path | None, typer.Option(metavar="CACHE", help="Folder of fitted films; made there if it is not there.")
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on where an interrupted run stopped.")] = False,
+    max_failures: Annotated[
+        str, typer.Option(metavar="N|SHARE", help="Films and boxes that may be unusable before it stops.")
+    ] = "1%",
+    as_json: Annotated[bool, typer.Option("--json", help="Write the summary as JSON to stdout.")] = False,
+) -> None:
+    """Train a detector on the films of a corpus and the boxes drawn on them."""
+    recipe = detector_recipe_of(config, set_ or [], init)
+    from corpora.bars import counting, training
+    from vision.detector_train import train_detector
+
+    try:
+        with counting("fitting films") as caching, training("training", "films") as steps:
+            summary = train_detector(
+                corpus, boxes, out, recipe, split=split, cache=cache, resume=resume, max_failures=max_failures,
+                command=sys.argv, watch=_say_epoch, steps=steps, caching=caching,
+            )  # fmt: skip
+    except KeyboardInterrupt:
+        typer.echo("interrupted; the same command with --resume goes on from here", err=True)
+        raise
+    _say(summary)
+    if as_json:
+        said = {"froc": summary.froc, "labels": list(summary.labels), "counts": summary.counts}
+        typer.echo(json.dumps(said))
+
+
+def detector_recipe_of(config: str, changes: list[str], init: str | None = None) -> DetectorRecipe:
+    """The recipe of that name or file, with changes. Raises ``ConfigError``."""
+    from corpora.config import load_yaml
+    from corpora.resources import config_path
+    from vision.detector_recipe import DetectorRecipe
+
+    path = Path(config) if config.endswith((".yaml", ".yml")) else config_path(config)
+    more = [f"backbone.source={json.dumps(init)}"] if init else []
+    return load_yaml(path, DetectorRecipe, [*changes, *more])
+
+
+def _say_epoch(epoch: DetectorEpoch) -> None:
+    typer.echo(f"epoch {epoch.epoch}: loss {epoch.loss:.4f}, validation FROC {epoch.froc:.4f}", err=True)
+
+
+def _say(summary: DetectorSummary) -> None:
+    if summary.untouched:
+        typer.echo(f"nothing left to do: {summary.folder} is complete", err=True)
+        return
+    for note in summary.notes:
+        typer.echo(f"note: {note}", err=True)
+    counts = summary.counts
+    if counts["rejected"]:
+        said = f"{counts['rejected']:,} films or boxes could not be used; see {summary.folder / 'failures.jsonl'}"
+        typer.echo(said, err=True)
+    learned = f"{counts['films, train']:,} films with {counts['boxes, train']:,} boxes"
+    typer.echo(f"{learned} learned from in {summary.seconds:.0f} s", err=True)
+    typer.echo(f"FROC on the validation part, the mean over labels: {summary.froc:.4f}", err=True)
+    typer.echo(f"wrote {summary.folder}", err=True)
