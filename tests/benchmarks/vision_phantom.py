@@ -73,29 +73,36 @@ def drawn(corpus):
 class Scores:
     """A test part's predictions with its truth, and its areas in each replicate."""
 
-    def __init__(self, path, truth):
-        table = pq.read_table(path).to_pydict()
-        studies, patients = table.pop("study_id"), table.pop("patient_id")
-        self.labels, self.patients = list(table), patients
-        self.scores = np.array([table[label] for label in self.labels]).T
-        self.truth = np.array([[label in truth[study] for label in self.labels] for study in studies], dtype=np.int8)
+    def __init__(self, labels, patients, scores, truth):
+        self.labels, self.patients, self.scores, self.truth = labels, patients, scores, truth
         self.areas = np.array(
             [auroc(self.scores[:, at], self.truth[:, at]) or np.nan for at in range(len(self.labels))]
         )
 
+    @classmethod
+    def read(cls, path, truth):
+        """Those of a table of predictions."""
+        table = pq.read_table(path).to_pydict()
+        studies, patients = table.pop("study_id"), table.pop("patient_id")
+        labels = list(table)
+        found = np.array([[label in truth[study] for label in labels] for study in studies], dtype=np.int8)
+        return cls(labels, patients, np.array([table[label] for label in labels]).T, found)
+
     def replicates(self):
-        """Areas [REPLICATES, L]; the same draws of patients for any model over the same studies."""
+        """Areas [REPLICATES, L]."""
+        labels = range(len(self.labels))
+        found = [[auroc(self.scores[rows, at], self.truth[rows, at]) for at in labels] for rows in self.draws()]
+        return np.array(found, dtype=np.float64)
+
+    def draws(self):
+        """Rows of each replicate; the same draws of patients for any model over the same studies."""
         rows = defaultdict(list)
         for row, patient in enumerate(self.patients):
             rows[patient].append(row)
         rows = [np.array(each) for each in rows.values()]
-        found = []
         for block in replicate_weights(len(rows), REPLICATES, seed=0):
             for weights in block:
-                drawn_rows = np.concatenate([np.tile(rows[at], weights[at]) for at in np.flatnonzero(weights)])
-                found.append([auroc(self.scores[drawn_rows, at], self.truth[drawn_rows, at]) for at in
-                              range(len(self.labels))])  # fmt: skip
-        return np.array(found, dtype=np.float64)
+                yield np.concatenate([np.tile(rows[at], weights[at]) for at in np.flatnonzero(weights)])
 
 
 def estimate(value, replicates, n):
@@ -114,7 +121,7 @@ def fitted(folder, corpus, name, changes, labels=None, confusion=None):
     seconds = {"cpu_s": round(time.process_time() - cpu, 1), "wall_s": round(time.perf_counter() - wall, 1)}
     predict(out, corpus, out / "test.parquet", part="test", workers=1)
     print(f"{name}: validation macro AUROC {summary.macro_auroc:.4f}, {seconds}", file=sys.stderr, flush=True)
-    return Scores(out / "test.parquet", drawn(corpus)), summary, seconds
+    return Scores.read(out / "test.parquet", drawn(corpus)), summary, seconds
 
 
 def main_table(folder, corpus, given):
