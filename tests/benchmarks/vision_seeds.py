@@ -221,7 +221,9 @@ def train_one(pack_, out, label, common, name, seed, changes, wrong):
     places = [table.labels.index(each) for each in lessons.labels]
     films = {"validate": lessons.heldout, "test": part_films(gathered.of_part["test"], pack_.cache, table)}
     logits = {p: film_logits(model, Store(pack_.cache, f.image_ids), np.arange(len(f)), 256) for p, f in films.items()}
-    heat = temperatures(logits["validate"], films["validate"].study, lessons.heldout_truth, recipe.pooling)
+    heat = temperatures(
+        logits["validate"], films["validate"].study, lessons.heldout_truth, recipe.pooling, lessons.written()
+    )
     said = {"name": name, "seed": seed}
     for part, f in films.items():
         scores = study_probabilities(logits[part], f.study, len(f.study_ids), heat, recipe.pooling)
