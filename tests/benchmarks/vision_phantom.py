@@ -3,7 +3,7 @@
     python -m tests.benchmarks.vision_phantom main FOLDER              train, and AUROC by label on the test part
     python -m tests.benchmarks.vision_phantom policies FOLDER          one table: each uncertainty policy
     python -m tests.benchmarks.vision_phantom noise FOLDER             30 % of one label made wrong: plain, noise-aware
-    ... [--studies 3400] [--size 256] [--label "Pleural Effusion"] [--seeds 3] [--set KEY=VALUE ...]
+    ... [--studies 8000] [--size 256] [--label "Pleural Effusion"] [--seeds 3] [--set KEY=VALUE ...]
 
 FOLDER keeps the corpus, its labels, split and cache between calls. Truth is what was drawn in a film's study, or what
 its report's own truth calls positive (an opacity where a consolidation is drawn); so a finding that the report leaves
@@ -28,6 +28,7 @@ import pyarrow.parquet as pq
 from corpora.cli import run as radloop
 from corpora.label_table import read_label_matrix
 from corpora.statistics.resample import percentile_estimate, replicate_weights
+from tests.benchmarks.vision_seeds import AUDITED, WRONG, confusion_text, wrong_states
 from vision.pooling import auroc
 from vision.predict import predict
 from vision.train import train
@@ -35,8 +36,6 @@ from vision.train_command import recipe_of
 
 REPLICATES = 2000
 POLICIES = ("ignore", "zeros", "ones", "zeros_lsr", "ones_lsr", "three_way", "self_trained")
-WRONG = 0.3
-AUDITED = 0.1
 
 
 def prepare(folder, studies, size):
@@ -153,20 +152,10 @@ def policy_table(folder, corpus, given):
 def made_wrong(folder, corpus, label, seed):
     """The labels with one made wrong in a share of the studies that are learned from; what an audit of some finds."""
     table = read_label_matrix(folder / "labels.csv")
-    draw, at = np.random.default_rng(seed), table.labels.index(label)
-    states = table.states.copy()
-    wrong = draw.random(len(states)) < WRONG
-    # a positive report denies it, any other one has it
-    states[wrong, at] = np.where(table.states[wrong, at] == 1, 0, 1)
-    audited = draw.random(len(states)) < AUDITED
-    codes = {1: 0, 0: 1, -1: 2, -2: 3}
-    matrix = np.zeros((4, 4), dtype=int)
-    for truth, machine in zip(table.states[audited, at], states[audited, at], strict=True):
-        matrix[codes[int(truth)], codes[int(machine)]] += 1
-    names = ["positive", "negative", "uncertain", "blank"]
-    confusion = {"labels": {label: {"states": names, "matrix": matrix.tolist(), "n": int(audited.sum())}}}
+    at, states = table.labels.index(label), table.states.copy()
+    states[:, at], matrix = wrong_states(states[:, at], seed)
     labels, path = folder / f"wrong-{seed}.csv", folder / f"wrong-{seed}.confusion.json"
-    path.write_text(json.dumps(confusion), encoding="utf-8")
+    path.write_text(confusion_text(label, matrix), encoding="utf-8")
     with labels.open("w", encoding="utf-8") as file:
         file.write(",".join(("study_id", *table.labels)) + "\n")
         for study_id, row in zip(table.ids, states.tolist(), strict=True):
@@ -198,7 +187,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=["main", "policies", "noise"])
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--studies", type=int, default=3400)
+    parser.add_argument("--studies", type=int, default=8000)
     parser.add_argument("--size", type=int, default=256)
     parser.add_argument("--label", default="Pleural Effusion")
     parser.add_argument("--seeds", type=int, default=3)
