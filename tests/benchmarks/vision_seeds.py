@@ -257,7 +257,7 @@ def run(given):
     with tempfile.TemporaryDirectory() as scratch:
         unpack(given.pack, Path(scratch))
         todo, done = context.Queue(), context.Queue()
-        wanted = list(jobs(given.label, given.seeds))[: given.most]
+        wanted = [job for job in jobs(given.label, given.seeds) if job[0].startswith(given.only)][: given.most]
         for job in wanted:
             todo.put(job)
         arguments = (todo, done, given.pack, Path(scratch), given.out, given.label, common)
@@ -356,6 +356,7 @@ def main():
     parser.add_argument("--workers", type=int, default=12)
     parser.add_argument("--epochs", type=int, default=12)
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--only", default="", help="trainings whose name begins so, such as noise")
     parser.add_argument("--most", type=int, default=999)
     parser.add_argument("--label", default="Pleural Effusion")
     parser.add_argument("--set", action="append", default=[])
