@@ -7,7 +7,7 @@
 PACK is small enough to be carried: films of the recipe's size as WebP (quality 75), labels, split and truth. ``run``
 needs torch, transformers, accelerate, pydantic, PyYAML, Pillow and a checkout; it ends by itself after so many minutes
 and leaves what is not done. OUT has the scores of the test part of each training. The trainings differ from
-``configs/vision/phantom.yaml`` in batches of 32 films and 12 epochs, and in what their name says.
+``configs/vision/phantom.yaml`` in 12 epochs, in the network, and in what their name says.
 
 Noise: the label of each study is turned with a chance of 30 % (a positive denied, any other one called positive), in
 train and validation part alike; a tenth of the studies is audited, whence the matrix. The other labels stay. Areas are
@@ -33,6 +33,10 @@ WRONG, AUDITED = 0.3, 0.1
 POLICIES = ("ignore", "zeros", "ones", "zeros_lsr", "ones_lsr", "three_way", "self_trained")
 PARTS = ("train", "validate", "test")
 QUALITY = 75
+#: The network of all but the ``way-`` trainings: three stages, and the peak of each feature.
+NETWORK = [
+    'backbone.gather="mean_max"', "backbone.settings.hidden_sizes=[24,48,96]", "backbone.settings.depths=[1,1,2]",
+]  # fmt: skip
 STATE_NAMES = ["positive", "negative", "uncertain", "blank"]
 
 
@@ -199,7 +203,7 @@ def train_one(pack_, out, label, common, name, seed, changes, wrong):
     from vision.train_command import recipe_of
 
     begun = time.perf_counter()
-    recipe = recipe_of("vision/phantom", [*common, f"seed={seed}", *changes])
+    recipe = recipe_of("vision/phantom", [*NETWORK, *common, f"seed={seed}", *changes])
     states = pack_.tables["states"].copy()
     with tempfile.TemporaryDirectory() as scratch:
         confusion = None
