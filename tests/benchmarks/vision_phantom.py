@@ -27,6 +27,7 @@ import pyarrow.parquet as pq
 
 from corpora.cli import run as radloop
 from corpora.label_table import read_label_matrix
+from corpora.statistics.auroc_bootstrap import ranked, resampled_ranking
 from corpora.statistics.resample import percentile_estimate, replicate_weights
 from tests.benchmarks.vision_seeds import AUDITED, WRONG, confusion_text, wrong_states
 from vision.pooling import auroc
@@ -89,9 +90,10 @@ class Scores:
 
     def replicates(self):
         """Areas [REPLICATES, L]."""
-        labels = range(len(self.labels))
-        found = [[auroc(self.scores[rows, at], self.truth[rows, at]) for at in labels] for rows in self.draws()]
-        return np.array(found, dtype=np.float64)
+        names = {patient: at for at, patient in enumerate(dict.fromkeys(self.patients))}
+        clusters = np.array([names[patient] for patient in self.patients])
+        columns = [ranked(self.truth[:, at], self.scores[:, at], clusters) for at in range(len(self.labels))]
+        return resampled_ranking(columns, len(names), REPLICATES, 0).auroc
 
     def draws(self):
         """Rows of each replicate; the same draws of patients for any model over the same studies."""
