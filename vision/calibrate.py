@@ -7,6 +7,8 @@ studies. The threshold of a label is Youden's: most sensitivity + specificity - 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, Final
 
 import numpy as np
@@ -32,22 +34,31 @@ def study_probabilities(
 
 
 def temperatures(
-    logits: NDArray[np.float32], study: NDArray[np.int64], truth: NDArray[np.int8], how: str
-) -> list[float]:
+    logits: NDArray[np.float32], study: NDArray[np.int64], truth: NDArray[np.int8], how: str,
+    written: Mapping[int, Probabilities] = MappingProxyType({}),
+) -> list[float]:  # fmt: skip
     """For each label the temperature of least log loss over studies, between .1 and 10; 1 where nothing can be told.
 
-    ``logits`` [N, L] of films, ``study`` [N] their study, ``truth`` [S, L] 1, 0, or -1 for not known.
+    ``logits`` [N, L] of films, ``study`` [N] their study, ``truth`` [S, L] 1, 0, or -1 for not known. ``written`` are
+    noise-aware labels by place: how likely what a machine wrote of each study [S, 2] is of a positive and of a negative
+    one. By what is written alone, a network that rightly contradicts it would be called too sure.
     """
-    return [_temperature(logits[:, [at]], study, truth[:, at], how) for at in range(truth.shape[1])]
+    return [_temperature(logits[:, [at]], study, truth[:, at], how, written.get(at)) for at in range(truth.shape[1])]
 
 
-def _temperature(logits: NDArray[np.float32], study: NDArray[np.int64], truth: NDArray[np.int8], how: str) -> float:
-    known = truth >= 0
-    if len(np.unique(truth[known])) < 2:
+def _temperature(
+    logits: NDArray[np.float32], study: NDArray[np.int64], truth: NDArray[np.int8], how: str,
+    written: Probabilities | None,
+) -> float:  # fmt: skip
+    known = truth >= 0 if written is None else written.sum(axis=1) > 0
+    if written is None and len(np.unique(truth[known])) < 2:
         return 1.0
 
     def loss(log_temperature: float) -> float:
         found = study_probabilities(logits, study, len(truth), [math.exp(log_temperature)], how)[:, 0]
+        if written is not None:
+            likely = found * written[:, 0] + (1 - found) * written[:, 1]
+            return float(-np.log(np.maximum(likely[known], _TINY)).mean())
         return log_loss(found[known], truth[known])
 
     from scipy.optimize import minimize_scalar

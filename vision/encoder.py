@@ -3,6 +3,10 @@
     greys [B, 1, S, S] in 0..1 (-> planes) -> backbone -> feature map [B, C, h, w] -> gathered -> linear head [B, K]
     -> logits [B, L]
 
+Gathered is by the mean of each feature, by its peak, or both. With ``mean_peak`` a second head looks at every place of
+the map, and a label's output is that of the means and a soft maximum over the places (log-sum-exp: Pinheiro and
+Collobert, CVPR 2015): small findings are one place of many, and are learned, and seen, where they are.
+
 A label has one output, or three (negative, positive, uncertain) whose score is p1 / (p0 + p1), the sigmoid of their
 difference (Irvin et al. 2019). With a hierarchy the score is the product of the chain of parents (Pham et al. 2021).
 ``sigmoid(logits / temperatures)`` is the probability. ``FilmEncoder.from_pretrained`` and ``save_pretrained`` are those
@@ -11,6 +15,7 @@ of transformers.
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,7 +23,7 @@ from typing import Any, Final
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import logsigmoid
+from torch.nn.functional import linear, logsigmoid
 from transformers import AutoConfig, AutoModel, PretrainedConfig, PreTrainedModel
 from transformers.utils.generic import ModelOutput
 
@@ -30,6 +35,8 @@ THREE: Final = 3
 NEGATIVE_AT, POSITIVE_AT, UNCERTAIN_AT = 0, 1, 2
 #: Mean and standard deviation of the greys of frontal chest films.
 GREY_MEAN, GREY_STD = 0.5, 0.25
+#: How near a label's soft maximum over places is to its highest.
+_SHARP: Final = 5.0
 
 
 class FilmEncoderConfig(PretrainedConfig):  # type: ignore[no-untyped-call]
@@ -109,7 +116,7 @@ class FilmEncoder(PreTrainedModel):  # type: ignore[no-untyped-call]
         body = AutoConfig.for_model(known.pop("model_type"), **known)
         self.backbone = AutoModel.from_config(body)  # type: ignore[no-untyped-call]
         self.drop = nn.Dropout(config.dropout)
-        self.head = nn.Linear(feature_size(body) * (1 + (config.gather == "mean_max")), sum(config.heads))
+        self.head = nn.Linear(feature_size(body) * (1 + config.gather.startswith("mean_")), sum(config.heads))
         self.places, self.threes = _places(config.heads)
         self.chains = chains(config.parents)
         self.post_init()  # type: ignore[no-untyped-call]
@@ -131,10 +138,20 @@ class FilmEncoder(PreTrainedModel):  # type: ignore[no-untyped-call]
 
     def forward(self, greys: Tensor, **ignored: Any) -> FilmEncoderOutput:
         feature_map = self.features(greys)
-        pooled = gathered(feature_map, self.config.gather)
-        outputs = self.head(self.drop(pooled)).float()
+        outputs, pooled = self.judged(feature_map)
+        outputs = outputs.float()
         own = self.own_logits(outputs)
         return FilmEncoderOutput(self.chained(own), outputs, own, pooled, feature_map)
+
+    def judged(self, feature_map: Tensor) -> tuple[Tensor, Tensor]:
+        """The head's outputs [B, K] of a map [B, C, h, w], and the features that it was gathered to."""
+        pooled = gathered(feature_map, self.config.gather)
+        if self.config.gather != "mean_peak":
+            return self.head(self.drop(pooled)), pooled
+        of_mean, of_place = self.head.weight.chunk(2, dim=1)
+        placed = torch.einsum("bchw,kc->bkhw", self.drop(feature_map), of_place).float().flatten(2)
+        highest = torch.logsumexp(_SHARP * placed, dim=2) - math.log(placed.shape[2])
+        return linear(self.drop(pooled), of_mean, self.head.bias) + highest / _SHARP, pooled
 
     def own_logits(self, outputs: Tensor) -> Tensor:
         """A logit [B, L] for each label from the head's outputs [B, K], parents aside."""
@@ -165,7 +182,7 @@ class FilmEncoder(PreTrainedModel):  # type: ignore[no-untyped-call]
 
 def gathered(feature_map: Tensor, how: str) -> Tensor:
     """Features [B, C] of a map [B, C, h, w]: the mean, the maximum, or both [B, 2 C]."""
-    if how == "mean":
+    if how in ("mean", "mean_peak"):
         return feature_map.mean(dim=(2, 3))
     peaks = feature_map.amax(dim=(2, 3))
     return peaks if how == "max" else torch.cat([feature_map.mean(dim=(2, 3)), peaks], dim=1)

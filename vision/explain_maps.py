@@ -29,8 +29,6 @@ def seen(model: FilmEncoder, greys: Tensor, stage: int = 1) -> tuple[Tensor, Ten
 
     ``stage`` counts from the last, which is 1. Raises ``ConfigError`` (``config.value``) if there is no such stage.
     """
-    from vision.encoder import gathered
-
     found: list[Tensor] = []
 
     def cut(module: Any, inputs: Any, output: Tensor) -> Tensor:
@@ -42,13 +40,13 @@ def seen(model: FilmEncoder, greys: Tensor, stage: int = 1) -> tuple[Tensor, Ten
             with torch.no_grad():
                 last = model.features(greys).float()
             cut(None, None, last)
-            return found[0], model.head(gathered(found[0], model.config.gather))
+            return found[0], model.judged(found[0])[0]
         handle = _stages(model, stage).register_forward_hook(cut)
         try:
             last = model.features(greys)
         finally:
             handle.remove()
-        return found[0], model.head(gathered(last.float(), model.config.gather))
+        return found[0], model.judged(last.float())[0]
 
 
 def stage_for(model: FilmEncoder, side: int) -> int:

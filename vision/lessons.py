@@ -38,6 +38,13 @@ class Lessons:
     criterion: Criterion
     key: str
 
+    def written(self) -> dict[int, NDArray[np.float64]]:
+        """How likely what is written of the validation studies is of a positive and of a negative one, [S, 2] by the
+        place of each noise-aware label."""
+        policies, codes = self.criterion.policies, codes_of(self.heldout.states)
+        channels = policies.channels.numpy().astype(np.float64)
+        return {at: channel[:, codes[:, at]].T for at, channel in zip(policies.noisy, channels, strict=True)}
+
 
 def lessons_of(
     gathered: Gathered, cache: ImageCache, table: LabelMatrix, recipe: VisionRecipe, confusion: Path | None

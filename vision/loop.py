@@ -199,10 +199,10 @@ class _Trainer:
         for place, rows in group:
             films = next(ready)
             try:
-                loss = self._loss(films, rows, number, place) / len(group)
+                loss = self._loss(films, rows, number, place, at / total) / len(group)
                 self.accelerator.backward(loss)
             except torch.OutOfMemoryError as error:
-                raise self._does_not_fit(films, rows, number, place) from error
+                raise self._does_not_fit(films, rows, number, place, at / total) from error
             value += loss.detach()
             self.films += len(rows) * self.accelerator.num_processes
         self.accelerator.clip_grad_norm_(self.model.parameters(), self.stage.recipe.clip)
@@ -211,7 +211,7 @@ class _Trainer:
         self._move_average()
         return value
 
-    def _loss(self, films: Tensor, rows: NDArray[np.int64], number: int, place: int) -> Tensor:
+    def _loss(self, films: Tensor, rows: NDArray[np.int64], number: int, place: int, done: float) -> Tensor:
         stage, device = self.stage, self.accelerator.device
         seed = (((stage.seed * 31 + stage.number) * _PRIME + number) * _PRIME + place) % 2**63
         draw = torch.Generator().manual_seed(seed)
@@ -223,7 +223,7 @@ class _Trainer:
         study = stage.train.study[rows]
         codes = torch.from_numpy(stage.codes[study])
         soft = None if stage.soft is None else torch.from_numpy(stage.soft[study]).to(device)
-        lesson = Lesson(codes.to(device), torch.rand(codes.shape, generator=draw).to(device), soft)
+        lesson = Lesson(codes.to(device), torch.rand(codes.shape, generator=draw).to(device), soft, done)
         return stage.criterion(self.wrapped(greys), lesson)
 
     def _move_average(self) -> None:
@@ -284,7 +284,7 @@ class _Trainer:
         if self.accelerator.is_main_process:
             save_checkpoint(self.checkpoint, self.stage.key, self.course, self.model, self.optimizer)
 
-    def _does_not_fit(self, films: Tensor, rows: NDArray[np.int64], number: int, place: int) -> RunError:
+    def _does_not_fit(self, films: Tensor, rows: NDArray[np.int64], number: int, place: int, done: float) -> RunError:
         """The error that says which batch fits, found by halving."""
         size = len(rows)
         while size > 1:
@@ -293,7 +293,7 @@ class _Trainer:
             if torch.cuda.is_available():
                 torch.cuda.empty_cache()
             try:
-                self.accelerator.backward(self._loss(films[:size], rows[:size], number, place))
+                self.accelerator.backward(self._loss(films[:size], rows[:size], number, place, done))
             except torch.OutOfMemoryError:
                 continue
             times = math.ceil(len(rows) / size) * self.stage.recipe.accumulate

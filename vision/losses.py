@@ -16,17 +16,19 @@ from torch.nn.functional import logsigmoid
 
 from vision.encoder import FilmEncoderOutput
 from vision.recipe import LossRecipe
-from vision.uncertainty import Policies, noise_aware, three_way
+from vision.uncertainty import Policies, eased, noise_aware, three_way
 
 
 @dataclass(frozen=True, slots=True)
 class Lesson:
     """What a batch of films teaches: ``codes`` [B, L] of the states, ``draw`` [B, L] for smoothed targets, ``soft``
-    [B, L] what a first network made of uncertain cells (NaN elsewhere; None without one)."""
+    [B, L] what a first network made of uncertain cells (NaN elsewhere; None without one), ``done`` the share of the
+    training that is behind it."""
 
     codes: Tensor
     draw: Tensor
     soft: Tensor | None = None
+    done: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,24 +60,24 @@ class Criterion:
             losses = self._margins(logits, target, weight)
             if not self.policies.threes and not self.policies.noisy:
                 return losses
-            return losses + self._others(logits, output.outputs, lesson.codes, weight)
+            return losses + self._others(logits, output.outputs, lesson, weight)
         losses = cell_losses(logits, target, self.recipe)
         losses = losses * (1 + (self.positive - 1) * target)
-        return self._mean(self._filled(losses, logits, output.outputs, lesson.codes), weight)
+        return self._mean(self._filled(losses, logits, output.outputs, lesson), weight)
 
-    def _filled(self, losses: Tensor, logits: Tensor, outputs: Tensor, codes: Tensor) -> Tensor:
+    def _filled(self, losses: Tensor, logits: Tensor, outputs: Tensor, lesson: Lesson) -> Tensor:
         """The losses [B, L] with those of the labels of other kinds in their places."""
-        columns = dict(enumerate(losses.unbind(dim=1)))
+        columns, codes = dict(enumerate(losses.unbind(dim=1))), lesson.codes
         for label in self.policies.threes:
             own = outputs[:, self.places[label] : self.places[label] + 3]
             columns[label] = three_way(own, codes[:, label], blank_counts=True)
         for label, channel in zip(self.policies.noisy, self.policies.channels, strict=True):
-            columns[label] = noise_aware(logits[:, label], codes[:, label], channel)
+            columns[label] = noise_aware(logits[:, label], codes[:, label], eased(channel, lesson.done))
         return torch.stack([columns[label] for label in range(losses.shape[1])], dim=1)
 
-    def _others(self, logits: Tensor, outputs: Tensor, codes: Tensor, weight: Tensor) -> Tensor:
+    def _others(self, logits: Tensor, outputs: Tensor, lesson: Lesson, weight: Tensor) -> Tensor:
         places = [*self.policies.threes, *self.policies.noisy]
-        losses = self._filled(torch.zeros_like(logits), logits, outputs, codes)
+        losses = self._filled(torch.zeros_like(logits), logits, outputs, lesson)
         return self._mean(losses[:, places], weight[:, places])
 
     @staticmethod

@@ -175,7 +175,7 @@ def _validated(model: FilmEncoder, lessons: Lessons, recipe: VisionRecipe) -> _V
     rows = torch.arange(len(heldout)).numpy()
     half = recipe.training.precision == "bf16"
     logits = film_logits(model, lessons.heldout_store, rows, recipe.training.batch_size, half=half)
-    found = temperatures(logits, heldout.study, lessons.heldout_truth, how)
+    found = temperatures(logits, heldout.study, lessons.heldout_truth, how, lessons.written())
     before, after = (
         study_probabilities(logits, heldout.study, len(heldout.study_ids), each, how)
         for each in ([1.0] * len(found), found)

@@ -170,6 +170,26 @@ def three_way(outputs: Tensor, codes: Tensor, *, blank_counts: bool) -> Tensor:
     return losses if blank_counts else losses * (codes != BLANK)
 
 
+#: Share of the training from which on the correction is whole.
+_WHOLE: Final = 0.5
+
+
+def eased(channel: Tensor, done: float) -> Tensor:
+    """The channel [2, 4] by which a network learns that has done a share ``done`` of its training.
+
+    Corrected in full from the start, a network that knows nothing yet settles on calling everything negative: what is
+    written is nearly as likely then, and the gradient p (1 - p) is gone. So it begins as if what is written were true,
+    a positive where the truth is, another state where it is not, and is corrected more and more up to half of the way.
+    """
+    share = min(1.0, done / _WHOLE)
+    positive = torch.zeros_like(channel)
+    positive[0, POSITIVE] = 1.0
+    other = channel[1].clone()
+    other[POSITIVE] = 0.0
+    positive[1] = other / other.sum().clamp_min(1e-7)
+    return share * channel + (1 - share) * positive
+
+
 def noise_aware(logits: Tensor, codes: Tensor, channel: Tensor) -> Tensor:
     """The loss [B] of what the machine wrote, of a label with logits [B] (Patrini's forward correction).
 

@@ -14,7 +14,7 @@ import numpy as np
 from corpora.phantom.anatomy import Body, Pose
 from corpora.phantom.frontal import AERATED, Layers, apex_line, step_down
 from corpora.phantom.plane import Map, Plane, Points, bend, clouds, ellipse, smooth, splat, tube
-from corpora.phantom.signs import Sign, broken_at, rib_number
+from corpora.phantom.signs import Sign, broken_at, rib_numbers
 from corpora.phantom.skeleton import clavicle_path, rib_path, rotated
 
 Painter = Callable[[Sign, Plane, Body, Pose, Layers], list[Map]]
@@ -126,7 +126,7 @@ def _interstitial(sign: Sign, plane: Plane, body: Body, pose: Pose, layers: Laye
     for side in (-1, 1):
         rim = np.clip(np.abs(plane.u) / body.cage_width()(plane.v), 0, 1) ** 2
         share = low * (0.35 + 0.65 * rim)
-        added = np.float32(0.9 + 1.1 * sign.size) * net * share * np.clip(layers.lungs[side] / 5, 0, 1)
+        added = np.float32(1.4 + 1.6 * sign.size) * net * share * np.clip(layers.lungs[side] / 5, 0, 1)
         layers.soft += added
         marks.append(smooth(added, 0.4 / plane.pixel))
     return marks
@@ -251,22 +251,23 @@ def _plaque(sign: Sign, plane: Plane, body: Body, pose: Pose, layers: Layers) ->
 
 
 def _rib(sign: Sign, plane: Plane, body: Body, pose: Pose, layers: Layers) -> list[Map]:
-    path = rib_path(body, pose, rib_number(sign), sign.side)
-    return _bone_mark(sign, plane, pose, layers, path, callus=sign.kind == "healed_rib")
+    callus = sign.kind == "healed_rib"
+    paths = [rib_path(body, pose, number, sign.side) for number in rib_numbers(sign)]
+    return [_bone_mark(sign, plane, pose, layers, path, callus=callus) for path in paths]
 
 
 def _clavicle(sign: Sign, plane: Plane, body: Body, pose: Pose, layers: Layers) -> list[Map]:
-    return _bone_mark(sign, plane, pose, layers, clavicle_path(pose, sign.side), callus=False)
+    return [_bone_mark(sign, plane, pose, layers, clavicle_path(pose, sign.side), callus=False)]
 
 
-def _bone_mark(sign: Sign, plane: Plane, pose: Pose, layers: Layers, path: Points, *, callus: bool) -> list[Map]:
+def _bone_mark(sign: Sign, plane: Plane, pose: Pose, layers: Layers, path: Points, *, callus: bool) -> Map:
     place = rotated(path[[round(broken_at(sign) * (len(path) - 1))]], pose.yaw)[0]
     around = ellipse(plane, (place[0], place[1]), (1.5, 1.5))
     if callus:
         lump = ellipse(plane, (place[0], place[1]), (1.2, 0.95))
         layers.bone += np.float32(0.5 + 0.3 * sign.size) * lump
         around = lump
-    return [around]
+    return around
 
 
 def _heart(sign: Sign, plane: Plane, body: Body, pose: Pose, layers: Layers) -> list[Map]:

@@ -92,14 +92,18 @@ def build_of(signs: tuple[Sign, ...]) -> Build:
         elif sign.kind == "pneumothorax" and sign.size > 0.75:
             shift = -1.2 * sign.side
         elif sign.kind in ("rib_fracture", "clavicle_fracture"):
-            bone = "rib" if sign.kind == "rib_fracture" else "clavicle"
-            broken.append((bone, rib_number(sign), sign.side, broken_at(sign)))
+            if sign.kind == "clavicle_fracture":
+                broken.append(("clavicle", 0, sign.side, broken_at(sign)))
+            else:
+                broken += [("rib", rib, sign.side, broken_at(sign)) for rib in rib_numbers(sign)]
     return Build(heart, mediastinum, (raised[0], raised[1]), shift, thicker, tuple(broken))
 
 
-def rib_number(sign: Sign) -> int:
-    """The rib that a sign of a rib is on."""
-    return 3 + sign.seed % 6
+def rib_numbers(sign: Sign) -> range:
+    """The ribs that a sign of ribs is on: one where it is small, up to four neighbours where it is large."""
+    # most chests with a fracture that a film shows have more than one
+    first = 3 + sign.seed % 6
+    return range(first, min(first + 1 + int(3.99 * sign.size), 11))
 
 
 def broken_at(sign: Sign) -> float:

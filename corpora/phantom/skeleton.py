@@ -100,7 +100,8 @@ def _stepped(path: Points, bone: str, number: int, side: int, broken: Broken) ->
         if (what, which, where) == (bone, number, side) or (what, where) == (bone, side) == ("clavicle", side):
             at = round(along * (len(path) - 1))
             step = np.zeros_like(path)
-            step[at:, 1] = 0.75 * np.exp(-np.arange(len(path) - at) / 9)
+            # by a shaft's width, as a fracture that is called displaced
+            step[at:, 1] = 1.0 * np.exp(-np.arange(len(path) - at) / 9)
             return path + step, path[at] + step[at] / 2
     return path, None
 
@@ -109,7 +110,7 @@ def _gapped(bone: Cloud, place: Points | None) -> Cloud:
     if place is None:
         return bone
     near = np.abs(bone.points - place)
-    line = (near[:, 0] + 0.35 * (bone.points[:, 1] - place[1]) < 0.16) & (near[:, 1] < 1.1)
+    line = (near[:, 0] + 0.35 * (bone.points[:, 1] - place[1]) < 0.22) & (near[:, 1] < 1.1)
     return Cloud(bone.points, np.where(line, 0.1, 1.0) * bone.volume)
 
 

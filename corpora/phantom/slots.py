@@ -10,7 +10,7 @@ import numpy as np
 
 from corpora.phantom.grammar import FindingWords
 from corpora.phantom.patients import Visit
-from corpora.phantom.signs import Sign, rib_number
+from corpora.phantom.signs import Sign, rib_numbers
 
 Slots = dict[str, str]
 
@@ -97,7 +97,6 @@ def sign_slots(
     side = {-1: "right", 1: "left", 0: "bilateral"}[sign.side]
     course = visit.changes.get(sign.number) if visit.prior is not None else None
     tail = list(trends.get(course, [""])) if course else [""]
-    rib = rib_number(sign)
     return {
         "side": side,
         "size": size[int(rng.integers(len(size)))],
@@ -106,10 +105,20 @@ def sign_slots(
         "a": "" if both else "a ",
         "s": "s" if both else "",
         "is": "are" if both else "is",
-        "rib": f"{rib}{_ENDINGS.get(rib, 'th')}",
+        "rib": _ribs(rib_numbers(sign)),
         "device": _DEVICES.get(sign.kind, ""),
         "trend": tail[int(rng.integers(len(tail)))],
     }
+
+
+def _ribs(numbers: range) -> str:
+    """Ribs in words.
+
+    >>> _ribs(range(3, 4)), _ribs(range(3, 5)), _ribs(range(3, 7))
+    ('3rd', '3rd and 4th', '3rd to 6th')
+    """
+    first, last = (f"{number}{_ENDINGS.get(number, 'th')}" for number in (numbers[0], numbers[-1]))
+    return first if len(numbers) == 1 else f"{first} {'and' if len(numbers) == 2 else 'to'} {last}"
 
 
 def size_class(sign: Sign) -> str:

@@ -3,7 +3,7 @@
     python -m tests.benchmarks.vision_phantom main FOLDER              train, and AUROC by label on the test part
     python -m tests.benchmarks.vision_phantom policies FOLDER          one table: each uncertainty policy
     python -m tests.benchmarks.vision_phantom noise FOLDER             30 % of one label made wrong: plain, noise-aware
-    ... [--studies 3400] [--size 256] [--label "Pleural Effusion"] [--seeds 3] [--set KEY=VALUE ...]
+    ... [--studies 8000] [--size 256] [--label "Pleural Effusion"] [--seeds 3] [--set KEY=VALUE ...]
 
 FOLDER keeps the corpus, its labels, split and cache between calls. Truth is what was drawn in a film's study, or what
 its report's own truth calls positive (an opacity where a consolidation is drawn); so a finding that the report leaves
@@ -27,7 +27,9 @@ import pyarrow.parquet as pq
 
 from corpora.cli import run as radloop
 from corpora.label_table import read_label_matrix
+from corpora.statistics.auroc_bootstrap import ranked, resampled_ranking
 from corpora.statistics.resample import percentile_estimate, replicate_weights
+from tests.benchmarks.vision_seeds import AUDITED, WRONG, confusion_text, wrong_states
 from vision.pooling import auroc
 from vision.predict import predict
 from vision.train import train
@@ -35,8 +37,6 @@ from vision.train_command import recipe_of
 
 REPLICATES = 2000
 POLICIES = ("ignore", "zeros", "ones", "zeros_lsr", "ones_lsr", "three_way", "self_trained")
-WRONG = 0.3
-AUDITED = 0.1
 
 
 def prepare(folder, studies, size):
@@ -73,29 +73,37 @@ def drawn(corpus):
 class Scores:
     """A test part's predictions with its truth, and its areas in each replicate."""
 
-    def __init__(self, path, truth):
-        table = pq.read_table(path).to_pydict()
-        studies, patients = table.pop("study_id"), table.pop("patient_id")
-        self.labels, self.patients = list(table), patients
-        self.scores = np.array([table[label] for label in self.labels]).T
-        self.truth = np.array([[label in truth[study] for label in self.labels] for study in studies], dtype=np.int8)
+    def __init__(self, labels, patients, scores, truth):
+        self.labels, self.patients, self.scores, self.truth = labels, patients, scores, truth
         self.areas = np.array(
             [auroc(self.scores[:, at], self.truth[:, at]) or np.nan for at in range(len(self.labels))]
         )
 
+    @classmethod
+    def read(cls, path, truth):
+        """Those of a table of predictions."""
+        table = pq.read_table(path).to_pydict()
+        studies, patients = table.pop("study_id"), table.pop("patient_id")
+        labels = list(table)
+        found = np.array([[label in truth[study] for label in labels] for study in studies], dtype=np.int8)
+        return cls(labels, patients, np.array([table[label] for label in labels]).T, found)
+
     def replicates(self):
-        """Areas [REPLICATES, L]; the same draws of patients for any model over the same studies."""
+        """Areas [REPLICATES, L]."""
+        names = {patient: at for at, patient in enumerate(dict.fromkeys(self.patients))}
+        clusters = np.array([names[patient] for patient in self.patients])
+        columns = [ranked(self.truth[:, at], self.scores[:, at], clusters) for at in range(len(self.labels))]
+        return resampled_ranking(columns, len(names), REPLICATES, 0).auroc
+
+    def draws(self):
+        """Rows of each replicate; the same draws of patients for any model over the same studies."""
         rows = defaultdict(list)
         for row, patient in enumerate(self.patients):
             rows[patient].append(row)
         rows = [np.array(each) for each in rows.values()]
-        found = []
         for block in replicate_weights(len(rows), REPLICATES, seed=0):
             for weights in block:
-                drawn_rows = np.concatenate([np.tile(rows[at], weights[at]) for at in np.flatnonzero(weights)])
-                found.append([auroc(self.scores[drawn_rows, at], self.truth[drawn_rows, at]) for at in
-                              range(len(self.labels))])  # fmt: skip
-        return np.array(found, dtype=np.float64)
+                yield np.concatenate([np.tile(rows[at], weights[at]) for at in np.flatnonzero(weights)])
 
 
 def estimate(value, replicates, n):
@@ -114,7 +122,7 @@ def fitted(folder, corpus, name, changes, labels=None, confusion=None):
     seconds = {"cpu_s": round(time.process_time() - cpu, 1), "wall_s": round(time.perf_counter() - wall, 1)}
     predict(out, corpus, out / "test.parquet", part="test", workers=1)
     print(f"{name}: validation macro AUROC {summary.macro_auroc:.4f}, {seconds}", file=sys.stderr, flush=True)
-    return Scores(out / "test.parquet", drawn(corpus)), summary, seconds
+    return Scores.read(out / "test.parquet", drawn(corpus)), summary, seconds
 
 
 def main_table(folder, corpus, given):
@@ -146,20 +154,10 @@ def policy_table(folder, corpus, given):
 def made_wrong(folder, corpus, label, seed):
     """The labels with one made wrong in a share of the studies that are learned from; what an audit of some finds."""
     table = read_label_matrix(folder / "labels.csv")
-    draw, at = np.random.default_rng(seed), table.labels.index(label)
-    states = table.states.copy()
-    wrong = draw.random(len(states)) < WRONG
-    # a positive report denies it, any other one has it
-    states[wrong, at] = np.where(table.states[wrong, at] == 1, 0, 1)
-    audited = draw.random(len(states)) < AUDITED
-    codes = {1: 0, 0: 1, -1: 2, -2: 3}
-    matrix = np.zeros((4, 4), dtype=int)
-    for truth, machine in zip(table.states[audited, at], states[audited, at], strict=True):
-        matrix[codes[int(truth)], codes[int(machine)]] += 1
-    names = ["positive", "negative", "uncertain", "blank"]
-    confusion = {"labels": {label: {"states": names, "matrix": matrix.tolist(), "n": int(audited.sum())}}}
+    at, states = table.labels.index(label), table.states.copy()
+    states[:, at], matrix = wrong_states(states[:, at], seed)
     labels, path = folder / f"wrong-{seed}.csv", folder / f"wrong-{seed}.confusion.json"
-    path.write_text(json.dumps(confusion), encoding="utf-8")
+    path.write_text(confusion_text(label, matrix), encoding="utf-8")
     with labels.open("w", encoding="utf-8") as file:
         file.write(",".join(("study_id", *table.labels)) + "\n")
         for study_id, row in zip(table.ids, states.tolist(), strict=True):
@@ -191,7 +189,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=["main", "policies", "noise"])
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--studies", type=int, default=3400)
+    parser.add_argument("--studies", type=int, default=8000)
     parser.add_argument("--size", type=int, default=256)
     parser.add_argument("--label", default="Pleural Effusion")
     parser.add_argument("--seeds", type=int, default=3)

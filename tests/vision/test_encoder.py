@@ -43,6 +43,23 @@ def test_scores_are_products_of_the_chain():
     assert torch.isfinite(chain_logit(torch.full((1, 3), 80.0))).all()
 
 
+def test_the_peak_of_each_label():
+    model = encoder(heads=(1, 1, 1), parents=(-1, -1, -1), gather="mean_peak")
+    torch.nn.init.normal_(model.head.weight)
+    found = torch.rand(2, 32, 4, 4)
+    outputs, pooled = model.judged(found)
+    assert torch.equal(pooled, found.mean(dim=(2, 3)))
+    of_mean, of_place = model.head.weight[:, :32], model.head.weight[:, 32:]
+    placed = torch.einsum("bchw,kc->bkhw", found, of_place).flatten(2)
+    means = pooled @ of_mean.T + model.head.bias
+    # a soft maximum lies between the mean and the highest
+    assert (outputs - means >= placed.mean(dim=2) - 1e-4).all() and (outputs - means <= placed.amax(dim=2)).all()
+    far = found.clone()
+    far[:, :, 0, 0] += 100 * of_place[0]
+    lifted = model.judged(far)[0][:, 0] - model.judged(found)[0][:, 0]
+    assert (lifted > 50 * of_place[0].square().sum()).all()
+
+
 def test_parents_that_lead_round_are_refused():
     with pytest.raises(ConfigError, match="lead back"):
         chains([1, 0])

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from corpora.errors import ConfigError, DataError
+from vision.calibrate import temperatures
 from vision.confusion import channel_of, read_confusion
 from vision.encoder import FilmEncoderOutput
 from vision.losses import Criterion, Lesson, asymmetric, auc_margin, focal
@@ -20,6 +21,7 @@ from vision.uncertainty import (
     POSITIVE,
     UNCERTAIN,
     codes_of,
+    eased,
     head_of,
     noise_aware,
     policies_of,
@@ -30,7 +32,7 @@ from vision.uncertainty import (
 CODES = [POSITIVE, NEGATIVE, UNCERTAIN, BLANK]
 
 
-def gradient(policy, logit, code, *, draw=0.5, loss=None, soft=None, channel=None):
+def gradient(policy, logit, code, *, draw=0.5, loss=None, soft=None, channel=None, done=1.0):
     """The gradient of the loss of one film with one label, with respect to its outputs."""
     heads = head_of(policy)
     outputs = torch.full((1, heads), float(logit), requires_grad=True)
@@ -38,7 +40,7 @@ def gradient(policy, logit, code, *, draw=0.5, loss=None, soft=None, channel=Non
     criterion = Criterion(
         policies_of([policy], [channel]), loss or LossRecipe(), torch.ones(1), [0], [-1], conditional=False
     )
-    lesson = Lesson(torch.tensor([[code]]), torch.tensor([[draw]]), soft)
+    lesson = Lesson(torch.tensor([[code]]), torch.tensor([[draw]]), soft, done)
     criterion(FilmEncoderOutput(own, outputs, own), lesson).backward()
     return outputs.grad[0].tolist()
 
@@ -119,6 +121,37 @@ def test_noise_aware_without_noise_is_cross_entropy(logit, code):
     logits = torch.tensor([logit])
     expected = torch.nn.functional.binary_cross_entropy_with_logits(logits, torch.tensor([float(code == POSITIVE)]))
     assert float(noise_aware(logits, torch.tensor([code]), channel)) == pytest.approx(float(expected), abs=1e-4)
+
+
+@pytest.mark.parametrize(("code", "expected"), [(POSITIVE, 1.0), (NEGATIVE, 0.0), (UNCERTAIN, 0.0), (BLANK, 0.0)])
+@pytest.mark.parametrize("logit", [-9.0, -2.0, 0.0, 3.0])
+def test_noise_aware_begins_as_if_what_is_written_were_true(logit, code, expected):
+    channel = np.array([[0.6, 0.2, 0.1, 0.1], [0.3, 0.4, 0.1, 0.2]])
+    found = gradient(policy("noise_aware"), logit, code, channel=channel, done=0.0)[0]
+    # that of cross entropy, which is not gone where the network is sure and wrong
+    assert found == pytest.approx(1 / (1 + math.exp(-logit)) - expected, abs=1e-4)
+
+
+@given(st.floats(0, 1))
+def test_a_channel_is_eased_into_itself(done):
+    channel = torch.tensor([[0.7, 0.3, 0.0, 0.0], [0.2, 0.5, 0.1, 0.2]])
+    found = eased(channel, done)
+    assert torch.allclose(found.sum(dim=1), torch.ones(2)) and found.min() >= 0
+    assert torch.equal(found, channel) == (done >= 0.5)
+    # a positive film is always the likelier to be written as positive
+    assert found[0, POSITIVE] > found[1, POSITIVE]
+
+
+def test_the_temperature_of_a_noise_aware_label_is_that_of_the_truth():
+    draw = np.random.default_rng(0)
+    logits = draw.normal(0, 3, (4000, 1)).astype(np.float32)
+    truth = draw.random((4000, 1)) < 1 / (1 + np.exp(-logits))
+    turned = truth ^ (draw.random((4000, 1)) < 0.3)
+    written = np.where(turned, [0.7, 0.3], [0.3, 0.7])
+    study = np.arange(4000)
+    assert temperatures(logits, study, turned.astype(np.int8), "mean")[0] > 2
+    found = temperatures(logits, study, turned.astype(np.int8), "mean", {0: written})[0]
+    assert found == pytest.approx(1, abs=0.2)
 
 
 def test_a_range_for_a_policy_without_one_is_refused():

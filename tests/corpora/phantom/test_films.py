@@ -73,12 +73,20 @@ def test_a_one_sided_lesion_is_on_its_side(kind):
     # the patient's left is on the right of the film
     for seed in (3, 8):
         plan, sign = plan_of(seed), sign_of(kind, seed)
-        (place,) = render(plan, body_of(seed), (sign,)).places
-        middle = (place.box[0] + place.box[2]) / 2
-        if kind == "pacemaker":
-            assert middle > 0.4 * plan.columns
-        else:
-            assert (middle > plan.columns / 2) == (sign.side > 0)
+        places = render(plan, body_of(seed), (sign,)).places
+        assert places
+        for place in places:
+            middle = (place.box[0] + place.box[2]) / 2
+            if kind == "pacemaker":
+                assert middle > 0.4 * plan.columns
+            else:
+                assert (middle > plan.columns / 2) == (sign.side > 0)
+
+
+def test_a_larger_fracture_is_of_more_ribs():
+    plan, body, sign = plan_of(4), body_of(4), sign_of("rib_fracture", 4)
+    counts = [len(render(plan, body, (sign.sized(size),)).places) for size in (0.1, 0.4, 0.6)]
+    assert counts == [1, 2, 3]
 
 
 def test_a_larger_sign_is_larger():
