@@ -28,6 +28,7 @@ from corpora.readers import open_source
 from corpora.runs import atomic_writer, discard_work, output_target, write_manifest, writing
 from corpora.types import Study
 from labeler.base import load
+from reportgen.compose import compose
 from reportgen.decoder import fitted_tokenizer, load_decoder, new_decoder, train_tokenizer
 from reportgen.loop import Course, Epoch, Stage, fit
 from reportgen.recipes import ReportPretrainRecipe
@@ -79,6 +80,7 @@ def pretrain(
             "report.no_reports", f"{len(targets):,} reports with Findings or Impression are too few",
             where=", ".join(sources)[:200], hint="give more reports, or another share heldout",
         )  # fmt: skip
+    made = _made(learned, recipe)
     quiet()
     accelerator = accelerator_of(recipe.precision, None, "pretrain", out)
     begin_together(accelerator, target, resume=resume)
@@ -91,14 +93,14 @@ def pretrain(
     )
     model = load_decoder(source, tokenizer) if source else new_decoder(decoder, tokenizer)
     model.to(accelerator.device)
-    run = _Reading(model, tokenizer, learned, heldout, recipe)
+    run = _Reading(model, tokenizer, [*learned, *made], heldout, recipe)
     key = hashlib.sha256(f"{config_sha256(recipe)}{[each.whole for each in targets]}".encode()).hexdigest()
     stage = Stage("pretrain", recipe.lm_course, model, run.loss, run.measure, run.lengths, recipe.seed,
                   target.work / "checkpoint.pt", key)  # fmt: skip
     course = fit(stage, accelerator, resume=resume, watch=watch)
     taken_out = counts_of([each.target for each in targets])
     counts = {
-        "reports": len(targets), "training": len(learned), "held out": len(heldout), "tokens": len(tokenizer),
+        "reports": len(targets), "training": len(learned), "made": len(made), "held out": len(heldout), "tokens": len(tokenizer),
         "parameters": sum(value.numel() for value in model.parameters()), **taken_out,
     }  # fmt: skip
     seconds = time.monotonic() - begun
@@ -198,6 +200,15 @@ def _texts(sources: Sequence[str], leave_out: frozenset[str], hints: str) -> lis
         return found
     labels = labels_in(hints, [each.target.text for each in found], load(hints).schema.labels)
     return [_Text(each.target, with_hints(each.prompt, some)) for each, some in zip(found, labels, strict=True)]
+
+
+def _made(texts: Sequence[_Text], recipe: ReportPretrainRecipe) -> list[_Text]:
+    """Reports put together of sentences, behind their labels."""
+    if not recipe.hints or not recipe.composed:
+        return []
+    count = round(recipe.composed * len(texts))
+    found = compose([each.target for each in texts], recipe.hints, count, recipe.seed)
+    return [_Text(target, with_hints(prompt_of(), labels)) for target, labels in found]
 
 
 def _ids(tokenizer: Any, texts: Sequence[_Text], recipe: ReportPretrainRecipe) -> list[_Ids]:
