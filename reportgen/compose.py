@@ -1,8 +1,8 @@
 """Made reports to pretrain on: sentences of real ones put together by their labels, so that rare labels are learned.
 
 Real reports hold a fracture now and then; a decoder that is told one has to write it all the same. A made report has
-one to three labels, each as likely as any other, a sentence of the real reports for each, and some that have no label and
-deny none of them.
+one to three labels, each as likely as any other, a sentence of the real reports for each, and some that have no label
+and deny none of them.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _MOST_OTHERS: Final = 4
 
 
 def compose(targets: Sequence[Target], labeler: str, count: int, seed: int) -> list[tuple[Target, tuple[str, ...]]]:
-    """``count`` made reports with their labels; the same seed and targets give the same. None without labels to tell."""
+    """``count`` made reports with their labels, the same for the same seed; none if no sentence has a label alone."""
     reader = load(labeler)
     texts = sorted({
         " ".join(text[start:end].split())

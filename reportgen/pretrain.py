@@ -100,7 +100,8 @@ def pretrain(
     course = fit(stage, accelerator, resume=resume, watch=watch)
     taken_out = counts_of([each.target for each in targets])
     counts = {
-        "reports": len(targets), "training": len(learned), "made": len(made), "held out": len(heldout), "tokens": len(tokenizer),
+        "reports": len(targets), "training": len(learned), "made": len(made), "held out": len(heldout),
+        "tokens": len(tokenizer),
         "parameters": sum(value.numel() for value in model.parameters()), **taken_out,
     }  # fmt: skip
     seconds = time.monotonic() - begun
