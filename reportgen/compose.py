@@ -52,9 +52,9 @@ def _made(
 ) -> tuple[Target, tuple[str, ...]]:  # fmt: skip
     places = draw.choice(len(known), size=min(len(known), int(draw.integers(1, _MOST_LABELS + 1))), replace=False)
     labels = tuple(known[at] for at in sorted(places))
-    said = [of_label[label][draw.integers(len(of_label[label]))] for label in labels]
-    for _ in range(draw.integers(_MOST_OTHERS + 1) if others else 0):
-        text, denied = others[draw.integers(len(others))]
+    said = [of_label[label][int(draw.integers(len(of_label[label])))] for label in labels]
+    for _ in range(int(draw.integers(_MOST_OTHERS + 1)) if others else 0):
+        text, denied = others[int(draw.integers(len(others)))]
         if not denied & set(labels) and text not in said:
             said.append(text)
     text = " ".join(said[at] for at in draw.permutation(len(said)))
