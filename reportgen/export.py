@@ -51,7 +51,9 @@ def export(
         raise ConfigError("config.value", "drafts are exported to a folder, one file a study", where=str(out))
     records = list(read_drafts(drafts))
     begin(target)
-    rejects, written, names = [], 0, set()
+    rejects: list[Reject] = []
+    names: set[str] = set()
+    written = 0
     for record in records:
         try:
             if not record["text"]:

@@ -8,12 +8,15 @@ step is recorded once and replayed. The tokens are those of greedy ``generate``.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, Final
 
 import torch
 from torch import Tensor
 from transformers.cache_utils import Cache, StaticLayer
+from transformers.integrations.sdpa_attention import sdpa_attention_forward
+from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 #: Steps between two looks at whether all texts have ended: each waits for the GPU.
 _STEPS_BETWEEN_LOOKS: Final = 16
@@ -21,6 +24,29 @@ _STEPS_BETWEEN_LOOKS: Final = 16
 _ROUND: Final = 32
 #: A recording takes some steps of its own.
 _FEWEST: Final = 8
+
+
+_GROUPED: Final = "radloop_grouped"
+
+
+def _grouped_attention(
+    module: Any, query: Tensor, key: Tensor, value: Tensor, attention_mask: Tensor, scaling: float | None = None,
+    **kwargs: Any,
+) -> tuple[Tensor, None]:  # fmt: skip
+    """Attention of one token [B, H, 1, d] to shared keys [B, K, L, d], each read once and not copied for its heads."""
+    if query.shape[2] > 1:
+        found: tuple[Tensor, None] = sdpa_attention_forward(
+            module, query, key, value, attention_mask, scaling=scaling, **kwargs
+        )
+        return found
+    batch, heads, _, width = query.shape
+    packed = query.reshape(batch, key.shape[1], heads // key.shape[1], width)
+    scores = packed @ key.transpose(2, 3) * (width**-0.5 if scaling is None else scaling)
+    weights = (scores.float() + attention_mask).softmax(dim=-1).to(value.dtype)
+    return (weights @ value).reshape(batch, heads, 1, width).transpose(1, 2), None
+
+
+ALL_ATTENTION_FUNCTIONS.register(_GROUPED, _grouped_attention)
 
 
 class _Slots(StaticLayer):
@@ -39,6 +65,20 @@ class _Slots(StaticLayer):
 
     def get_seq_length(self, *args: Any, **kwargs: Any) -> int:
         return 0
+
+
+@contextmanager
+def _attending(decoder: Any) -> Iterator[None]:
+    """Where several heads share keys, a step's attention reads them once; elsewhere it is the decoder's own."""
+    config = decoder.config
+    own = config._attn_implementation
+    shared = (getattr(config, "num_key_value_heads", None) or config.num_attention_heads) < config.num_attention_heads
+    if shared and own == "sdpa":
+        config._attn_implementation = _GROUPED
+    try:
+        yield
+    finally:
+        config._attn_implementation = own
 
 
 class Greedy:
@@ -78,6 +118,12 @@ class Greedy:
 
         A text's first end token is in it; what follows is padding.
         """
+        with _attending(self.decoder):
+            return self._decoded(embeds, mask, pad, ends, banned)
+
+    def _decoded(
+        self, embeds: Tensor, mask: Tensor, pad: int, ends: Sequence[int], banned: Sequence[int]
+    ) -> tuple[Tensor, Tensor]:
         count = len(mask)
         self._begin(embeds, mask, pad, ends, banned)
         if self.device.type == "cuda" and self._graph is None and self.most >= _FEWEST:

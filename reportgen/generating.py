@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from corpora.accelerating import quiet
 from corpora.allowance import allowance
 from corpora.errors import ConfigError, DataError
-from corpora.images.cache import Film
+from corpora.images.cache import Film, ImageCache
 from corpora.registry import load as load_registered
 from corpora.runs import begin, discard_work, output_target, writing
 from corpora.types import Reject, Study
@@ -74,14 +74,7 @@ def draft_by(
     begin(target)
     films = list({film.image_id: film for film in (*learned.films, *asked.films)}.values())
     kept = open_cache(films, cache or target.work / "films", eye.encoder.config.image_size)
-    telling, most = Telling(), eye.config.films
-    known, _ = examples(learned.studies, learned.films, kept, most, telling)
-    known = [study for study in known if study.target and study.target.sections]
-    if not known:
-        raise DataError("report.no_reports", "no study of the part train has a film and a report", where=str(source))
-    found, refused = examples(asked.studies, asked.films, kept, most, telling)
-    if not found:
-        raise DataError("report.no_studies", "none of the films is a frontal film that can be read", where=str(source))
+    known, found, refused = _studies(learned, asked, kept, eye, source)
     sight = None
     if getattr(made, "looks", True):
         names = sorted({name for study in (*known, *found) for name in study.image_ids})
@@ -101,6 +94,21 @@ def draft_by(
     with writing(target.work):
         discard_work(target)
     return summary
+
+
+def _studies(
+    learned: _Gathered, asked: _Gathered, kept: ImageCache, eye: Drafter, source: Path
+) -> tuple[list[Example], list[Example], list[Reject]]:
+    """Studies to learn from, studies to draft of, and those that cannot be. Raises ``DataError`` (``report.*``)."""
+    telling, most = Telling(), eye.config.films
+    known, _ = examples(learned.studies, learned.films, kept, most, telling)
+    known = [study for study in known if study.target and study.target.sections]
+    if not known:
+        raise DataError("report.no_reports", "no study of the part train has a film and a report", where=str(source))
+    found, refused = examples(asked.studies, asked.films, kept, most, telling)
+    if not found:
+        raise DataError("report.no_studies", "none of the films is a frontal film that can be read", where=str(source))
+    return known, found, refused
 
 
 def eye_of(run: Path) -> Drafter:

@@ -158,7 +158,7 @@ def _spoken(bank: Bank) -> list[list[tuple[str, frozenset[str]]]]:
 
 def _without_findings(bank: Bank) -> NDArray[np.bool_]:
     findings = [at for at, label in enumerate(bank.label_names) if label != _NORMAL]
-    found: NDArray[np.bool_] = ~bank.labels[:, findings].any(axis=1)
+    found: NDArray[np.bool_] = np.logical_not(np.any(bank.labels[:, findings], axis=1))
     return found
 
 

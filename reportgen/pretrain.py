@@ -25,9 +25,10 @@ from corpora.bars import Step
 from corpora.config import config_sha256
 from corpora.errors import DataError, RunError
 from corpora.readers import open_source
-from corpora.runs import atomic_writer, discard_work, output_target, write_manifest, writing
+from corpora.runs import OutputTarget, atomic_writer, discard_work, output_target, write_manifest, writing
 from corpora.types import Study
 from labeler.base import load
+from reportgen.compose import compose
 from reportgen.decoder import fitted_tokenizer, load_decoder, new_decoder, train_tokenizer
 from reportgen.loop import Course, Epoch, Stage, fit
 from reportgen.recipes import ReportPretrainRecipe
@@ -70,50 +71,72 @@ def pretrain(
         raise RunError("run.is_file", f"{out} names a table, and a model is a folder", hint="name a run folder")
     if resume and target.complete:
         return _untouched(out)
-    targets = _texts(sources, leave_out, recipe.hints)
-    held = [_held_out(each.target, recipe.heldout) for each in targets]
-    learned = [each for each, out_ in zip(targets, held, strict=True) if not out_]
-    heldout = [each for each, out_ in zip(targets, held, strict=True) if out_]
-    if not learned or not heldout:
-        raise DataError(
-            "report.no_reports", f"{len(targets):,} reports with Findings or Impression are too few",
-            where=", ".join(sources)[:200], hint="give more reports, or another share heldout",
-        )  # fmt: skip
+    learned, heldout = _parts(sources, leave_out, recipe)
+    targets = [*learned, *heldout]
+    made = _made(learned, recipe)
     quiet()
     accelerator = accelerator_of(recipe.precision, None, "pretrain", out)
     begin_together(accelerator, target, resume=resume)
-    torch.manual_seed(recipe.seed)
-    source, decoder = recipe.decoder_source, recipe.decoder
-    tokenizer = (
-        fitted_tokenizer(source)
-        if source
-        else train_tokenizer([each.whole for each in learned], decoder.vocab_size, decoder.min_frequency)
-    )
-    model = load_decoder(source, tokenizer) if source else new_decoder(decoder, tokenizer)
+    model, tokenizer = _begun(recipe, learned)
     model.to(accelerator.device)
-    run = _Reading(model, tokenizer, learned, heldout, recipe)
+    run = _Reading(model, tokenizer, [*learned, *made], heldout, recipe)
     key = hashlib.sha256(f"{config_sha256(recipe)}{[each.whole for each in targets]}".encode()).hexdigest()
     stage = Stage("pretrain", recipe.lm_course, model, run.loss, run.measure, run.lengths, recipe.seed,
                   target.work / "checkpoint.pt", key)  # fmt: skip
     course = fit(stage, accelerator, resume=resume, watch=watch)
     taken_out = counts_of([each.target for each in targets])
     counts = {
-        "reports": len(targets), "training": len(learned), "held out": len(heldout), "tokens": len(tokenizer),
+        "reports": len(targets), "training": len(learned), "made": len(made), "held out": len(heldout),
+        "tokens": len(tokenizer),
         "parameters": sum(value.numel() for value in model.parameters()), **taken_out,
     }  # fmt: skip
     seconds = time.monotonic() - begun
     if accelerator.is_main_process:
-        with writing(out):
-            model.save_pretrained(out)
-            tokenizer.save_pretrained(out)
-        write_history(out / "history.jsonl", course.epochs)
-        write_manifest(
-            target.manifest, command=list(command), config=recipe.model_dump(mode="json"), inputs=sources,
-            leave_out=[out], counts=counts, wall_seconds=seconds, seed=recipe.seed, packages=PACKAGES,
-        )  # fmt: skip
-        with writing(target.work):
-            discard_work(target)
+        _publish(target, model, tokenizer, recipe, course, counts, seconds, sources, command)
     return ReportPretrainSummary(out, counts, tuple(course.epochs), seconds)
+
+
+def _parts(
+    sources: Sequence[str], leave_out: frozenset[str], recipe: ReportPretrainRecipe
+) -> tuple[list[_Text], list[_Text]]:
+    """The reports to learn from and those to measure by. Raises ``DataError`` (``report.no_reports``)."""
+    texts = _texts(sources, leave_out, recipe.hints)
+    held = [_held_out(each.target, recipe.heldout) for each in texts]
+    learned = [each for each, out_ in zip(texts, held, strict=True) if not out_]
+    heldout = [each for each, out_ in zip(texts, held, strict=True) if out_]
+    if not learned or not heldout:
+        raise DataError(
+            "report.no_reports", f"{len(texts):,} reports with Findings or Impression are too few",
+            where=", ".join(sources)[:200], hint="give more reports, or another share heldout",
+        )  # fmt: skip
+    return learned, heldout
+
+
+def _begun(recipe: ReportPretrainRecipe, learned: Sequence[_Text]) -> tuple[Any, Any]:
+    """The decoder before training, and its tokenizer."""
+    torch.manual_seed(recipe.seed)
+    source, decoder = recipe.decoder_source, recipe.decoder
+    if source:
+        tokenizer = fitted_tokenizer(source)
+        return load_decoder(source, tokenizer), tokenizer
+    tokenizer = train_tokenizer([each.whole for each in learned], decoder.vocab_size, decoder.min_frequency)
+    return new_decoder(decoder, tokenizer), tokenizer
+
+
+def _publish(
+    target: OutputTarget, model: Any, tokenizer: Any, recipe: ReportPretrainRecipe, course: Course,
+    counts: dict[str, int], seconds: float, sources: Sequence[str], command: Iterable[str],
+) -> None:  # fmt: skip
+    with writing(target.out):
+        model.save_pretrained(target.out)
+        tokenizer.save_pretrained(target.out)
+    write_history(target.out / "history.jsonl", course.epochs)
+    write_manifest(
+        target.manifest, command=list(command), config=recipe.model_dump(mode="json"), inputs=sources,
+        leave_out=[target.out], counts=counts, wall_seconds=seconds, seed=recipe.seed, packages=PACKAGES,
+    )  # fmt: skip
+    with writing(target.work):
+        discard_work(target)
 
 
 def write_history(path: Path, epochs: Iterable[Epoch]) -> None:
@@ -198,6 +221,15 @@ def _texts(sources: Sequence[str], leave_out: frozenset[str], hints: str) -> lis
         return found
     labels = labels_in(hints, [each.target.text for each in found], load(hints).schema.labels)
     return [_Text(each.target, with_hints(each.prompt, some)) for each, some in zip(found, labels, strict=True)]
+
+
+def _made(texts: Sequence[_Text], recipe: ReportPretrainRecipe) -> list[_Text]:
+    """Reports put together of sentences, behind their labels."""
+    if not recipe.hints or not recipe.composed:
+        return []
+    count = round(recipe.composed * len(texts))
+    found = compose([each.target for each in texts], recipe.hints, count, recipe.seed)
+    return [_Text(target, with_hints(prompt_of(), labels)) for target, labels in found]
 
 
 def _ids(tokenizer: Any, texts: Sequence[_Text], recipe: ReportPretrainRecipe) -> list[_Ids]:

@@ -73,6 +73,11 @@ class ReportPretrainRecipe(BaseModel):
     hints: str = Field(
         default="rules.v1", description="Labeler whose labels stand before a report, as hints do later; empty for none."
     )
+    composed: float = Field(
+        default=1.0,
+        ge=0,
+        description="Made reports for each real one, of sentences put together by labels; none without hints.",
+    )
     max_tokens: int = Field(default=256, ge=16, description="Longest report in tokens; the rest is cut.")
     heldout: float = Field(default=0.05, gt=0, lt=1, description="Share of the reports to measure by.")
     lm_course: CourseRecipe = Field(default=CourseRecipe(epochs=10), description="Optimisation.")
