@@ -40,7 +40,7 @@ def structured_report(film: Path, boxes: Sequence[Detection], *, made_by: str, n
     """
     from pydicom import dcmread
     from pydicom.dataset import FileDataset, FileMetaDataset
-    from pydicom.uid import generate_uid
+    from pydicom.uid import UID, generate_uid
 
     source = dcmread(film, stop_before_pixels=True)
     if not all(source.get(name) for name in ("SOPInstanceUID", "SOPClassUID", "StudyInstanceUID")):
@@ -48,8 +48,8 @@ def structured_report(film: Path, boxes: Sequence[Detection], *, made_by: str, n
     seeds = [str(source.SOPInstanceUID), made_by]
     uid = generate_uid(entropy_srcs=[*seeds, "report"])
     meta = FileMetaDataset()
-    meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID = _SR, uid
-    meta.TransferSyntaxUID = _LITTLE
+    meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID = UID(_SR), uid
+    meta.TransferSyntaxUID = UID(_LITTLE)
     report = FileDataset("", {}, file_meta=meta, preamble=b"\0" * 128)
     for name in _SHARED:
         if name in source:

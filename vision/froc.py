@@ -100,7 +100,7 @@ def marks_of(label: str, drawn: Drawn, found: Found, frame: Frame, iou: float = 
             kinds.append(match(boxes, seen, iou))
             scores.append(np.asarray(seen.scores, dtype=np.float64))
             cluster.append(np.full(len(seen.scores), whose))
-    kind, score, of = (np.concatenate(parts) for parts in (kinds, scores, cluster))
+    kind, score, of = np.concatenate(kinds), np.concatenate(scores), np.concatenate(cluster)
     order = np.argsort(-score, kind="stable")
     order = order[kind[order] >= 0]
     return Marks(kind[order], of[order], score[order], lesions)

@@ -49,8 +49,9 @@ class Reports:
     def _one(self, film: int, share: float, draw: np.random.Generator) -> list[int]:
         sentences = self.texts[self.of_film[film]]
         if draw.random() < share:
-            return sentences[int(draw.integers(len(sentences)))][: self.length]
-        order = draw.permutation(len(sentences))
+            chosen: list[int] = sentences[int(draw.integers(len(sentences)))]
+            return chosen[: self.length]
+        order: list[int] = draw.permutation(len(sentences)).tolist()
         return [piece for at in order for piece in sentences[at]][: self.length]
 
 
