@@ -54,7 +54,7 @@ def boxed(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def detector(boxed, tmp_path_factory):
-    course = {"epochs": 18, "patience": 18, "batch_size": 8, "learning_rate": 3e-3, "clip": 1.0, "ema": 0.9}
+    course = {"epochs": 16, "patience": 16, "batch_size": 8, "learning_rate": 6e-3, "clip": 1.0, "ema": 0.9}
     return train_detector(boxed, boxed / "boxes.csv", tmp_path_factory.mktemp("det") / "run", recipe(training=course))
 
 
