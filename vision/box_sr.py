@@ -36,7 +36,7 @@ def is_dicom(path: Path) -> bool:
 def structured_report(film: Path, boxes: Sequence[Detection], *, made_by: str, now: datetime | None = None) -> bytes:
     """The report on a DICOM film, as the bytes of a file. UIDs follow from the film's and from ``made_by``.
 
-    Raises ``DataError`` (``dicom.header``) for a film without the UIDs that a report must name.
+    Raises ``DataError`` (``dicom.no_uid``) for a film without the UIDs that a report must name.
     """
     from pydicom import dcmread
     from pydicom.dataset import FileDataset, FileMetaDataset
@@ -44,7 +44,7 @@ def structured_report(film: Path, boxes: Sequence[Detection], *, made_by: str, n
 
     source = dcmread(film, stop_before_pixels=True)
     if not all(source.get(name) for name in ("SOPInstanceUID", "SOPClassUID", "StudyInstanceUID")):
-        raise DataError("dicom.header", "the film lacks a UID that a report must name", where=str(film))
+        raise DataError("dicom.no_uid", "the film lacks a UID that a report must name", where=str(film))
     seeds = [str(source.SOPInstanceUID), made_by]
     uid = generate_uid(entropy_srcs=[*seeds, "report"])
     meta = FileMetaDataset()
