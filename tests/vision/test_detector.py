@@ -130,7 +130,8 @@ def test_a_trained_encoder_starts_it(eye_run, boxed):
 
 
 def test_the_commands_find_write_and_are_measured(radloop, boxed, detector, tmp_path):
-    found = radloop("vision", "detect", detector.folder, boxed, "--part", "test", "-o", tmp_path / "found", "--json")
+    found = radloop("vision", "detect", detector.folder, boxed, "--part", "test", "-o", tmp_path / "found",
+                    "--draw", "0.05", "--json")  # fmt: skip
     assert found.code == 0, found.err
     counts = json.loads(found.out)
     coco = read_detections(tmp_path / "found")
