@@ -110,13 +110,8 @@ def reports_of(studies: Sequence[str], texts: Mapping[str, str], recipe: TextRec
     lacking = [study for study in every if not texts.get(study, "").strip()]
     if lacking:
         raise DataError("vision.no_report", f"{len(lacking):,} studies have no report to learn from", where=lacking[0])
-    if saved.is_file():
-        from tokenizers import Tokenizer
-
-        tokenizer = Tokenizer.from_file(str(saved))
-    else:
-        tokenizer = vocabulary_of((texts[study] for study in every), recipe)
-        tokenizer.save(str(saved))
+    tokenizer = vocabulary_of((texts[study] for study in every), recipe)
+    tokenizer.save(str(saved))
     pieces = [
         [found for sentence in sentences_of(texts[study]) if (found := tokenizer.encode(sentence).ids)]
         for study in every

@@ -35,6 +35,7 @@ from vision.detections import Detection, Looked, detections_coco
 from vision.evaluate_boxes import BoxChoices, BoxEvaluation, evaluate_boxes
 from vision.evaluate_boxes import write as write_evaluation
 from vision.explain import Asked, Explained, Mapped, explain
+from vision.froc import no_lesion
 from vision.pointing import inside
 from vision.rejects import write_rejects
 
@@ -126,6 +127,8 @@ def _of_film(
 
     for at, label in enumerate(found.labels):
         probability = float(film.probabilities[at])
+        if no_lesion(label):
+            continue
         chosen = probability >= how.least if wanted is None else label in wanted.get(film.film.study_id or "", ())
         if chosen:
             values = enlarged(film.maps[at], found.side)

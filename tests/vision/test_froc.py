@@ -169,6 +169,9 @@ def test_the_command_measures_and_writes(radloop, files):
 def test_bad_files_are_said_in_a_line(radloop, files):
     (files / "odd.csv").write_text("image_id,class_name,x_min,y_min,x_max,y_max\nf9,Nodule,0,0,5,5\n")
     (files / "list.json").write_text("[]")
+    beside = radloop("vision", "evaluate", files / "found.json", files / "truth.csv", "--boxes", "--compare",
+                     files / "found.json", "-o", files / "e")  # fmt: skip
+    assert beside.code == 2 and "--compare" in beside.err
     for found, truth, code in (
         ("found.json", "odd.csv", "vision.no_boxes"), ("truth.csv", "truth.csv", "data.columns"),
         ("list.json", "truth.csv", "data.json"), ("nothing.json", "truth.csv", "data.missing"),
