@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 from corpora.statistics.froc import Detections, iou_matrix
 from corpora.statistics.resample import percentile_estimate
 from corpora.statistics.types import Estimate
-from vision.froc import MEAN, Array, Drawn, Found, Frame, Marks, blocks, mean_over, no_lesion
+from vision.froc import MEAN, Array, Drawn, Found, Frame, Marks, Weights, at_hits, blocks, mean_over, no_lesion
 
 THRESHOLDS: Final = tuple(round(0.5 + 0.05 * at, 2) for at in range(10))
 RECALLS: Final = np.linspace(0, 1, 101)
@@ -56,22 +56,27 @@ def precision_marks(label: str, drawn: Drawn, found: Found, frame: Frame) -> lis
     return [Marks(row[order].astype(np.int8), of[order], score[order], lesions) for row in hit]
 
 
-def average_precision(marks: Marks, weights: NDArray[np.int64]) -> Array:
-    """Average precision (replicates,) of patients counted by ``weights`` (replicates, clusters); NaN without boxes."""
-    lesions = (weights @ marks.lesions).astype(np.float64)
-    found = np.where(lesions > 0, 0.0, np.nan)
-    if not len(marks.kinds):
-        return found
-    counted = weights[:, marks.cluster]
-    hits = np.cumsum(counted * (marks.kinds == 1), axis=1)
-    every = np.cumsum(counted, axis=1)
-    precision = np.divide(hits, every, out=np.zeros(hits.shape), where=every > 0)
-    precision = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
-    for row in np.flatnonzero(lesions > 0):
-        # in counts, so that a recall of 1 is reached exactly
-        at = np.searchsorted(hits[row], RECALLS * lesions[row] - 1e-9, side="left")
-        found[row] = np.where(at < hits.shape[1], precision[row, np.minimum(at, hits.shape[1] - 1)], 0).mean()
-    return found
+def average_precision(marks: Marks, frame: Frame, replicates: Weights) -> Array:
+    """Average precision (replicates,) of patients counted by blocks of ``replicates``; NaN without boxes.
+
+    Precision is highest at hits, so that it is looked at there alone.
+    """
+    hits, false = at_hits(marks, frame.clusters, np.flatnonzero(marks.kinds == 1))
+    rows = [np.zeros(0)]
+    for weights in replicates:
+        lesions = (weights @ marks.lesions).astype(np.float64)
+        found = np.where(lesions > 0, 0.0, np.nan)
+        if hits.shape[1]:
+            counted = weights.astype(np.float32)
+            hit, wrong = ((counted @ each).astype(np.float64) for each in (hits, false))
+            precision = np.divide(hit, hit + wrong, out=np.zeros(hit.shape), where=hit + wrong > 0)
+            precision = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
+            for row in np.flatnonzero(lesions > 0):
+                # in counts, so that a recall of 1 is reached exactly
+                at = np.searchsorted(hit[row], RECALLS * lesions[row] - 1e-9, side="left")
+                found[row] = np.where(at < hit.shape[1], precision[row, np.minimum(at, hit.shape[1] - 1)], 0).mean()
+        rows.append(found)
+    return np.concatenate(rows)
 
 
 def precision_by_label(
@@ -83,13 +88,11 @@ def precision_by_label(
     rows: dict[str, tuple[Array, Array, int]] = {}
     for label in labels:
         marks = precision_marks(label, drawn, found, frame)
-        size = len(marks[0].kinds)
-        point = np.array([average_precision(each, ones)[0] for each in marks])
-        parts = [
-            np.stack([average_precision(each, block) for each in marks], axis=1)
-            for block in blocks(size, frame.clusters, replicates, seed)
-        ]
-        again = np.concatenate([np.zeros((0, len(marks))), *parts])
+        width = int((marks[0].kinds == 1).sum())
+        point = np.array([average_precision(each, frame, [ones])[0] for each in marks])
+        again = np.stack(
+            [average_precision(each, frame, blocks(width, frame.clusters, replicates, seed)) for each in marks], axis=1
+        )
         rows[label] = (_both(point[None])[0], _both(again), int(marks[0].lesions.sum()))
     counted = [row for label, row in rows.items() if row[2] and not no_lesion(label)]
     if counted:

@@ -36,20 +36,20 @@ def is_dicom(path: Path) -> bool:
 def structured_report(film: Path, boxes: Sequence[Detection], *, made_by: str, now: datetime | None = None) -> bytes:
     """The report on a DICOM film, as the bytes of a file. UIDs follow from the film's and from ``made_by``.
 
-    Raises ``DataError`` (``dicom.header``) for a film without the UIDs that a report must name.
+    Raises ``DataError`` (``dicom.no_uid``) for a film without the UIDs that a report must name.
     """
     from pydicom import dcmread
     from pydicom.dataset import FileDataset, FileMetaDataset
-    from pydicom.uid import generate_uid
+    from pydicom.uid import UID, generate_uid
 
     source = dcmread(film, stop_before_pixels=True)
     if not all(source.get(name) for name in ("SOPInstanceUID", "SOPClassUID", "StudyInstanceUID")):
-        raise DataError("dicom.header", "the film lacks a UID that a report must name", where=str(film))
+        raise DataError("dicom.no_uid", "the film lacks a UID that a report must name", where=str(film))
     seeds = [str(source.SOPInstanceUID), made_by]
     uid = generate_uid(entropy_srcs=[*seeds, "report"])
     meta = FileMetaDataset()
-    meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID = _SR, uid
-    meta.TransferSyntaxUID = _LITTLE
+    meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID = UID(_SR), uid
+    meta.TransferSyntaxUID = UID(_LITTLE)
     report = FileDataset("", {}, file_meta=meta, preamble=b"\0" * 128)
     for name in _SHARED:
         if name in source:

@@ -23,6 +23,7 @@ from vision.predict_command import predict_cli
 from vision.pretrain_command import pretrain_cli
 from vision.readers_command import readers_cli
 from vision.train_command import train_cli
+from vision.weak_boxes_command import weak_boxes_cli
 
 app = typer.Typer(
     help="Train an image encoder on uncertain labels, predict, evaluate, explain.",
@@ -38,4 +39,5 @@ app.command("detect")(detect_cli)
 app.command("evaluate")(evaluate_cli)
 app.command("readers")(readers_cli)
 app.command("explain")(explain_cli)
+app.command("weak-boxes")(weak_boxes_cli)
 app.command("export")(export_cli)

@@ -86,7 +86,7 @@ def gather(corpus: Path, table: LabelMatrix, split: Path | None, views: str) -> 
             left["films"] += 1
         else:
             found[part] += films
-    _refuse_leak(of_patient, corpus)
+    refuse_leak(of_patient, corpus)
     every = [film for films in found.values() for film in films]
     _refuse_strangers(every, left, table, corpus)
     return Gathered(every, found, left["labels"], left["films"], left["split"])
@@ -131,7 +131,8 @@ def _parts(corpus: Path, split: Path | None) -> dict[str, str]:
         ) from None  # fmt: skip
 
 
-def _refuse_leak(of_patient: Mapping[str, set[str]], corpus: Path) -> None:
+def refuse_leak(of_patient: Mapping[str, set[str]], corpus: Path) -> None:
+    """Raise ``DataError`` (``split.leak``) if a patient has studies in two parts."""
     leaking = sorted(patient for patient, parts in of_patient.items() if len(parts) > 1)
     if leaking:
         # ids of patients are not for messages

@@ -122,8 +122,8 @@ def detect(
         looked.append(_looked(film, pixels))
         found += boxes
         drawn += _draw(target, film, pixels, boxes, asked)
-        reports += _report(target, film, boxes, Path(run)) if asked.reports else 0
-        watch(len(looked) + len(rejects), len(films))
+        reports += _report(target, film, boxes, Path(run), rejects) if asked.reports else 0
+        watch(min(len(looked) + len(rejects), len(films)), len(films))
     write_rejects(target.failures, rejects)
     if not looked:
         raise DataError("image.none", f"none of the {len(films):,} films could be read", where=str(source))
@@ -185,12 +185,17 @@ def _draw(
     return len(shown)
 
 
-def _report(target: OutputTarget, film: FilmFile, boxes: Sequence[Detection], run: Path) -> int:
+def _report(target: OutputTarget, film: FilmFile, boxes: Sequence[Detection], run: Path, rejects: list[Reject]) -> int:
     from vision.box_sr import is_dicom, structured_report
 
     if not is_dicom(film.path):
         return 0
-    _put(target.out / "sr" / f"{_name(film)}.dcm", structured_report(film.path, boxes, made_by=run.name))
+    try:
+        made = structured_report(film.path, boxes, made_by=run.name)
+    except DataError as error:
+        rejects.append(Reject(error.code, error.message, Provenance(str(film.path)), film.study_id))
+        return 0
+    _put(target.out / "sr" / f"{_name(film)}.dcm", made)
     return 1
 
 

@@ -149,8 +149,8 @@ def _looked(entry: Mapping[str, Any]) -> Looked | None:
         return value if isinstance(value, str) and value else None
 
     name = text("image_id") or text("file_name")
-    size = [entry.get(key) if isinstance(entry.get(key), int) else None for key in ("width", "height")]
-    return Looked(name, *size, text("file_name"), text("study_id"), text("patient_id")) if name else None
+    width, height = (entry.get(key) if isinstance(entry.get(key), int) else None for key in ("width", "height"))
+    return Looked(name, width, height, text("file_name"), text("study_id"), text("patient_id")) if name else None
 
 
 def _corners(bbox: list[Any]) -> list[Any]:

@@ -146,7 +146,7 @@ def _stages(recipe: DetectorRecipe) -> tuple[dict[str, Any], list[int], list[int
         )  # fmt: skip
     body.out_features = names[-recipe.transformer.levels :]
     try:
-        trial = AutoBackbone.from_config(body)
+        trial = AutoBackbone.from_config(body)  # type: ignore[no-untyped-call]
         with torch.no_grad():
             maps = trial.eval()(torch.zeros(1, seen, recipe.size, recipe.size)).feature_maps
     except (ValueError, TypeError, RuntimeError, AttributeError) as error:

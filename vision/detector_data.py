@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
@@ -24,7 +24,7 @@ from corpora.store import read_studies
 from corpora.types import Provenance, Reject
 from vision.augment import affine_matrices
 from vision.batches import Store
-from vision.data import TRAIN, VALIDATE, films_of
+from vision.data import TRAIN, VALIDATE, films_of, refuse_leak
 from vision.detector import to_shares
 from vision.detector_recipe import DetectorRecipe
 from vision.recipe import AugmentRecipe
@@ -66,29 +66,30 @@ def gather_boxed(corpus: Path, boxes: Path, split: Path | None, views: str) -> G
     """The films of the parts to train and validate on, and the boxes on films of the corpus.
 
     Boxes outside their film, without area, or on no film of the corpus are rejects. Raises ``DataError`` as
-    ``read_boxes``, ``read_studies`` and ``read_split``; ``vision.no_part``.
+    ``read_boxes``, ``read_studies`` and ``read_split``; ``vision.no_part``; ``split.leak`` for a patient in two parts.
     """
     parts = read_split(split or corpus)
     of_part: dict[str, list[Film]] = {TRAIN: [], VALIDATE: []}
-    known: dict[str, BoxImage] = {}
-    names: dict[str, str] = {}
-    shown: set[str] = set()
+    called: dict[str, set[str]] = defaultdict(set)
+    of_patient: dict[str, set[str]] = defaultdict(set)
     for study in read_studies(corpus):
-        films = films_of(corpus, study, views)
-        shown |= {film.image_id for film in films}
         for image in study.images:
             name = image.image_id or Path(image.path).stem
-            ours = BoxImage(name)
-            for called in (name, image.path, Path(image.path).name, Path(image.path).stem):
-                known[called], names[called] = ours, name
+            for other in (name, image.path, Path(image.path).name, Path(image.path).stem):
+                called[other].add(name)
         part = parts.get(study.study_id)
+        if part is not None and study.patient_id:
+            of_patient[study.patient_id].add(part)
         if part in of_part:
-            of_part[part] += films
+            of_part[part] += films_of(corpus, study, views)
+    refuse_leak(of_patient, corpus)
     for part, films in of_part.items():
         if not films:
             raise DataError("vision.no_part", f"the part {part} of the split has no film", where=str(corpus))
+    # a name that two images share is that of neither
+    names = {other: min(images) for other, images in called.items() if len(images) == 1}
     layer, problems = read_boxes(boxes)
-    layer, more = against_corpus(layer, known, str(boxes))
+    layer, more = against_corpus(layer, {other: BoxImage(name) for other, name in names.items()}, str(boxes))
     rejects = [Reject(each.code, each.message, Provenance(each.where)) for each in (*problems, *more)]
     return Gathered(of_part, layer, names, rejects)
 
@@ -115,6 +116,8 @@ def boxed_films(
             drawn.setdefault(name, []).append((box.label, box.corners))
     films = {part: [film for film in of if film.image_id in transforms] for part, of in gathered.of_part.items()}
     labels, notes = _labels(films, drawn, recipe)
+    readers = {box.reader for box in gathered.layer.boxes if box.corners is not None}
+    notes += [f"boxes of {len(readers)} readers, each learned as one of its own"] * (len(readers) > 1)
     parts = {}
     for part, of in films.items():
         kept = [film for film in of if recipe.bare == "keep" or _known(drawn.get(film.image_id, ()), labels)]

@@ -39,7 +39,7 @@ class DiagnosisRecipe(VisionRecipe):
     fusion: int = Field(default=0, ge=0, description="Width of queries, keys and values; 0 is half the channels.")
 
 
-class DiagnosisConfig(FilmEncoderConfig):
+class DiagnosisConfig(FilmEncoderConfig):  # type: ignore[no-untyped-call]
     """The config of the diagnosis path, with that of the abnormality path and the width of the fusion."""
 
     model_type = "radloop_diagnosis"
@@ -80,10 +80,10 @@ class AsymmetricFusion(nn.Module):
         return torch.cat([adaptive_avg_pool2d(values, size).flatten(2) for size in levels], dim=2)
 
 
-class DiagnosisEncoder(FilmEncoder):
+class DiagnosisEncoder(FilmEncoder):  # type: ignore[no-untyped-call]
     """Two paths and their fusion; see the module."""
 
-    config_class = DiagnosisConfig
+    config_class = DiagnosisConfig  # type: ignore[assignment]
     config: DiagnosisConfig
 
     def __init__(self, config: DiagnosisConfig) -> None:
@@ -97,7 +97,8 @@ class DiagnosisEncoder(FilmEncoder):
         """The fused map [B, C, h, w] of films [B, 1, S, S]."""
         with torch.no_grad():
             seen = self.abnormality.features(greys)
-        return self.fusion(super().features(greys), seen)
+        fused: Tensor = self.fusion(super().features(greys), seen)
+        return fused
 
     def train(self, mode: bool = True) -> Self:
         """The abnormality path stays as it was trained, its batch norm too."""

@@ -124,7 +124,10 @@ def _looked(
         looked = tuple(Looked(name) for name in named)
         notes.append("the detections do not say which films were looked at: those that either file names are counted")
     if corpus is not None:
-        looked = tuple(_with_patient(each, _patients(corpus)) for each in looked)
+        patients = _patients(corpus)
+        looked = tuple(_with_patient(each, patients) for each in looked)
+    # a film that is listed twice was looked at once
+    looked = tuple({each.image_id: each for each in looked}.values())
     if not all(each.patient_id or each.study_id for each in looked):
         notes.append("patients are not known: intervals are by image, and too narrow if a patient has several")
     return looked

@@ -75,6 +75,7 @@ def evaluate_cli(
     begun = monotonic()
     allowed = allowance(max_failures)
     if boxes:
+        _refuse_beside_boxes(thresholds_from, subgroups, compare)
         _evaluate_boxes(predictions, labels, out, corpus, iou, replicates, seed, max_failures, as_json=json_)
         return
     validation, _, validation_labels = (thresholds_from or "").partition(",")
@@ -102,6 +103,15 @@ def evaluate_cli(
     if not allowed(len(found.rejects), found.rows):
         typer.echo(f"more rows were rejected than --max-failures {max_failures} allows", err=True)
         raise typer.Exit(1)
+
+
+def _refuse_beside_boxes(*given: object) -> None:
+    from corpora.errors import ConfigError
+
+    names = ("--thresholds-from", "--subgroups", "--compare")
+    used = [name for name, value in zip(names, given, strict=True) if value is not None]
+    if used:
+        raise ConfigError("config.value", f"{', '.join(used)} is for probabilities, not for boxes", where="--boxes")
 
 
 def _evaluate_boxes(

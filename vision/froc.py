@@ -7,7 +7,7 @@ one more on a lesion that was hit before counts for nothing (``corpora.statistic
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -55,11 +55,6 @@ class Marks:
     scores: Array
     lesions: NDArray[np.int64]
 
-    @property
-    def last(self) -> NDArray[np.int64]:
-        """Places of the last detection of each score: a threshold takes equal scores together."""
-        return np.flatnonzero(np.append(self.scores[:-1] != self.scores[1:], len(self.scores) > 0))
-
 
 @dataclass(frozen=True, slots=True)
 class LabelFroc:
@@ -75,6 +70,7 @@ class LabelFroc:
     images: int
 
 
+Weights = Iterable[NDArray[np.int64]]
 Drawn = Mapping[str, Mapping[str, Sequence[tuple[float, float, float, float]]]]
 Found = Mapping[str, Mapping[str, Detections]]
 
@@ -100,36 +96,59 @@ def marks_of(label: str, drawn: Drawn, found: Found, frame: Frame, iou: float = 
             kinds.append(match(boxes, seen, iou))
             scores.append(np.asarray(seen.scores, dtype=np.float64))
             cluster.append(np.full(len(seen.scores), whose))
-    kind, score, of = (np.concatenate(parts) for parts in (kinds, scores, cluster))
+    kind, score, of = np.concatenate(kinds), np.concatenate(scores), np.concatenate(cluster)
     order = np.argsort(-score, kind="stable")
     order = order[kind[order] >= 0]
     return Marks(kind[order], of[order], score[order], lesions)
 
 
-def sensitivities(marks: Marks, frame: Frame, weights: NDArray[np.int64], rates: Sequence[float]) -> Array:
-    """Sensitivity (replicates, rates), of patients counted by ``weights`` (replicates, clusters); NaN without lesions.
+def at_hits(marks: Marks, clusters: int, ends: NDArray[np.int64]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Hits and false positives of each patient up to and with each place of ``ends``: both (clusters, ends).
 
-    At a rate it is the highest that a threshold reaches with no more false positives per image.
+    A resample needs no more than these: what is asked for changes at hits alone. Whole numbers, exact in float32.
     """
-    lesions, images = weights @ marks.lesions, weights @ frame.images_of
-    found = np.zeros((len(weights), len(rates)))
-    last = marks.last
-    if len(last):
-        counted = weights[:, marks.cluster]
-        false = np.cumsum(counted * (marks.kinds == 0), axis=1)[:, last]
-        hits = np.cumsum(counted * (marks.kinds == 1), axis=1)[:, last]
-        hits = np.concatenate([np.zeros((len(weights), 1), dtype=hits.dtype), hits], axis=1)
-        for row, most in enumerate(images[:, None] * np.asarray(rates)[None, :]):
-            found[row] = hits[row, np.searchsorted(false[row], most, side="right")]
-    sensitivity = np.full(found.shape, np.nan)
-    np.divide(found, lesions[:, None], out=sensitivity, where=(lesions > 0)[:, None])
-    return sensitivity
+    found = []
+    for kind in (1, 0):
+        places = np.flatnonzero(marks.kinds == kind)
+        first = np.searchsorted(ends, places)
+        inside = first < len(ends)
+        counts = np.zeros((clusters, len(ends)), dtype=np.float32)
+        np.add.at(counts, (marks.cluster[places[inside]], first[inside]), 1)
+        found.append(np.cumsum(counts, axis=1, dtype=np.float32))
+    return found[0], found[1]
 
 
-def blocks(marks: int, clusters: int, replicates: int, seed: int) -> Iterator[NDArray[np.int64]]:
-    """Weights of the replicates in blocks that keep (replicates, marks) small; the rows follow from the seed alone."""
+def hit_ends(marks: Marks) -> NDArray[np.int64]:
+    """The last place of each score that a hit has: a threshold takes equal scores together."""
+    scores = np.unique(marks.scores[marks.kinds == 1])[::-1]
+    return np.searchsorted(-marks.scores, -scores, side="right").astype(np.int64) - 1
+
+
+def sensitivities(marks: Marks, frame: Frame, replicates: Weights, rates: Sequence[float]) -> Array:
+    """Sensitivity (replicates, rates), of patients counted by blocks of ``replicates``, each (rows, clusters).
+
+    At a rate it is the highest that a threshold reaches with no more false positives per image; NaN without lesions.
+    """
+    hits, false = at_hits(marks, frame.clusters, hit_ends(marks))
+    rows = [np.zeros((0, len(rates)))]
+    for weights in replicates:
+        lesions, images = weights @ marks.lesions, weights @ frame.images_of
+        counted = weights.astype(np.float32)
+        hit, wrong = counted @ hits, counted @ false
+        reached = [
+            np.where(wrong <= (rate * images)[:, None], hit, 0).max(axis=1, initial=0).astype(np.float64)
+            for rate in rates
+        ]
+        found = np.full((len(weights), len(rates)), np.nan)
+        np.divide(np.stack(reached, axis=1), lesions[:, None], out=found, where=(lesions > 0)[:, None])
+        rows.append(found)
+    return np.concatenate(rows)
+
+
+def blocks(width: int, clusters: int, replicates: int, seed: int) -> Iterator[NDArray[np.int64]]:
+    """Weights of the replicates in blocks that keep (replicates, width) small; the rows follow from the seed alone."""
     for block in replicate_weights(clusters, replicates, seed):
-        step = max(1, _CELLS_AT_ONCE // max(marks, 1))
+        step = max(1, _CELLS_AT_ONCE // max(width, clusters, 1))
         for at in range(0, len(block), step):
             yield block[at : at + step]
 
@@ -147,12 +166,9 @@ def froc_by_label(
     points, drawn_again, rows = [], [], {}
     for label in labels:
         marks = marks_of(label, drawn, found, frame, iou)
-        point = sensitivities(marks, frame, ones, at)[0]
-        parts = [
-            sensitivities(marks, frame, block, at)
-            for block in blocks(len(marks.kinds), frame.clusters, replicates, seed)
-        ]
-        again = np.concatenate([np.zeros((0, len(at))), *parts])
+        point = sensitivities(marks, frame, [ones], at)[0]
+        width = int((marks.kinds == 1).sum())
+        again = sensitivities(marks, frame, blocks(width, frame.clusters, replicates, seed), at)
         lesions = int(marks.lesions.sum())
         rows[label] = _estimates(point, again, lesions, len(frame.images), confidence)
         if lesions and not no_lesion(label):

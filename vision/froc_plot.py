@@ -55,12 +55,13 @@ def _panel(axes: Axes, label: str, row: LabelFroc) -> None:
     axes.set_xticks([0.125, 0.25, 0.5, 1, 2, 4, 8], ["⅛", "¼", "½", "1", "2", "4", "8"])
     axes.minorticks_off()
     axes.spines[["top", "right"]].set_visible(False)
-    points = [(x, e) for x, e in zip(CURVE, row.curve, strict=True) if e.value is not None]
+    points = [(x, e.value) for x, e in zip(CURVE, row.curve, strict=True) if e.value is not None]
     if not points:
         axes.text(0.5, 0.4, "no box", ha="center", fontsize=7, transform=axes.transAxes)
         return
-    axes.plot([x for x, _ in points], [e.value for _, e in points], color=_LINE, linewidth=1.4)
-    banded = [(x, e.lo, e.hi) for x, e in points if e.lo is not None and e.hi is not None]
+    axes.plot([x for x, _ in points], [value for _, value in points], color=_LINE, linewidth=1.4)
+    curve = zip(CURVE, row.curve, strict=True)
+    banded = [(x, e.lo, e.hi) for x, e in curve if e.lo is not None and e.hi is not None]
     if banded:
         x, lo, hi = zip(*banded, strict=True)
         axes.fill_between(x, lo, hi, color=_LINE, alpha=0.18, linewidth=0)

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from hashlib import blake2b
@@ -34,7 +35,7 @@ from vision.checkpoint import changed_run
 from vision.contrast import Contrast
 from vision.contrast_loop import PretrainEpoch, PretrainStage, StepWatch, Watch, pretrain_loop, steps_of
 from vision.contrast_recipe import PretrainVisionRecipe
-from vision.data import TRAIN, films_of, open_cache, rejects_of
+from vision.data import TRAIN, films_of, open_cache, refuse_leak, rejects_of
 from vision.recipe import VisionRecipe
 from vision.rejects import refuse_too_many, write_rejects
 from vision.reports import Reports, reports_of, text_of
@@ -131,12 +132,16 @@ def _films(
         notes.append("the corpus has no split: all films are learned from, so keep none of them to test on")
     films: list[Film] = []
     texts: dict[str, str] = {}
+    of_patient: dict[str, set[str]] = defaultdict(set)
     for study in read_studies(corpus):
+        if parts is not None and study.study_id in parts and study.patient_id:
+            of_patient[study.patient_id].add(parts[study.study_id])
         if parts is not None and parts.get(study.study_id) != TRAIN:
             continue
         films += films_of(corpus, study, recipe.views)
         if recipe.objective != "moco":
             texts[study.study_id] = text_of(study, recipe.text.sections)
+    refuse_leak(of_patient, corpus)
     if not films:
         raise DataError(
             "vision.no_films", f"there is no film of the part {TRAIN} to learn from", where=str(corpus),

@@ -49,8 +49,9 @@ class Reports:
     def _one(self, film: int, share: float, draw: np.random.Generator) -> list[int]:
         sentences = self.texts[self.of_film[film]]
         if draw.random() < share:
-            return sentences[int(draw.integers(len(sentences)))][: self.length]
-        order = draw.permutation(len(sentences))
+            chosen: list[int] = sentences[int(draw.integers(len(sentences)))]
+            return chosen[: self.length]
+        order: list[int] = draw.permutation(len(sentences)).tolist()
         return [piece for at in order for piece in sentences[at]][: self.length]
 
 
@@ -109,13 +110,8 @@ def reports_of(studies: Sequence[str], texts: Mapping[str, str], recipe: TextRec
     lacking = [study for study in every if not texts.get(study, "").strip()]
     if lacking:
         raise DataError("vision.no_report", f"{len(lacking):,} studies have no report to learn from", where=lacking[0])
-    if saved.is_file():
-        from tokenizers import Tokenizer
-
-        tokenizer = Tokenizer.from_file(str(saved))
-    else:
-        tokenizer = vocabulary_of((texts[study] for study in every), recipe)
-        tokenizer.save(str(saved))
+    tokenizer = vocabulary_of((texts[study] for study in every), recipe)
+    tokenizer.save(str(saved))
     pieces = [
         [found for sentence in sentences_of(texts[study]) if (found := tokenizer.encode(sentence).ids)]
         for study in every

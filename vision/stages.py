@@ -54,8 +54,11 @@ def _new(lessons: Lessons, recipe: VisionRecipe, accelerator: Accelerator) -> Fi
 
     from vision.diagnosis import DiagnosisRecipe, build_diagnosis
 
-    made = build_diagnosis if isinstance(recipe, DiagnosisRecipe) else build
-    model = made(recipe, lessons.labels, parents_of(lessons.labels, recipe))  # type: ignore[operator]
+    parents = parents_of(lessons.labels, recipe)
+    if isinstance(recipe, DiagnosisRecipe):
+        model: FilmEncoder = build_diagnosis(recipe, lessons.labels, parents)
+    else:
+        model = build(recipe, lessons.labels, parents)
     form = torch.channels_last if recipe.training.channels_last else torch.contiguous_format
     moved: FilmEncoder = model.to(accelerator.device).to(memory_format=form)
     return moved

@@ -185,6 +185,11 @@ def test_bad_input_is_a_clear_error(eye_corpus, told, tmp_path):
     with pytest.raises(DataError) as films:
         pretrain(eye_corpus, tmp_path / "c", recipe(), split=tmp_path / "split.csv")
     assert films.value.code == "vision.no_films"
+    rows = [[f"s{at}", "p", "train" if at % 2 else "test"] for at in range(90)]
+    write_rows(tmp_path / "split.csv", ("study_id", "patient_id", "split"), rows)
+    with pytest.raises(DataError) as leak:
+        pretrain(eye_corpus, tmp_path / "e", recipe(), split=tmp_path / "split.csv")
+    assert leak.value.code == "split.leak"
     with pytest.raises(ConfigError) as heads:
         pretrain(told, tmp_path / "d", recipe(objective="image_text", text={"width": 10, "heads": 4}))
     assert heads.value.code == "config.value"

@@ -54,7 +54,7 @@ def boxed(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def detector(boxed, tmp_path_factory):
-    course = {"epochs": 18, "patience": 18, "batch_size": 8, "learning_rate": 3e-3, "clip": 1.0, "ema": 0.9}
+    course = {"epochs": 16, "patience": 16, "batch_size": 8, "learning_rate": 6e-3, "clip": 1.0, "ema": 0.9}
     return train_detector(boxed, boxed / "boxes.csv", tmp_path_factory.mktemp("det") / "run", recipe(training=course))
 
 
@@ -130,7 +130,8 @@ def test_a_trained_encoder_starts_it(eye_run, boxed):
 
 
 def test_the_commands_find_write_and_are_measured(radloop, boxed, detector, tmp_path):
-    found = radloop("vision", "detect", detector.folder, boxed, "--part", "test", "-o", tmp_path / "found", "--json")
+    found = radloop("vision", "detect", detector.folder, boxed, "--part", "test", "-o", tmp_path / "found",
+                    "--draw", "0.05", "--json")  # fmt: skip
     assert found.code == 0, found.err
     counts = json.loads(found.out)
     coco = read_detections(tmp_path / "found")

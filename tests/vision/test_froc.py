@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from corpora.statistics.froc import RATES, Detections
-from vision.box_precision import THRESHOLDS, average_precision, coco_match, precision_by_label
+from vision.box_precision import THRESHOLDS, average_precision, coco_match, precision_by_label, precision_marks
 from vision.detections import Detection, Looked, detections_coco, detections_csv, read_detections
 from vision.froc import MEAN, Frame, Marks, froc_by_label, marks_of, sensitivities
 
@@ -68,9 +68,26 @@ def test_a_replicate_is_the_set_with_patients_copied(seed):
     drawn, found, frame = made(seed)
     draw = np.random.default_rng(seed)
     weights = np.bincount(draw.integers(0, frame.clusters, frame.clusters), minlength=frame.clusters)
-    ours = sensitivities(marks_of("a", drawn, found, frame), frame, weights[None], RATES)[0]
+    ours = sensitivities(marks_of("a", drawn, found, frame), frame, [weights[None]], RATES)[0]
     again = froc_by_label(["a"], *copied(drawn, found, frame, weights), replicates=0)["a"]
     assert ours == pytest.approx([again.rates[rate].value for rate in RATES])
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_so_is_average_precision(seed):
+    drawn, found, frame = made(seed)
+    draw = np.random.default_rng(seed)
+    for of in found.values():
+        of["a"] = Detections(of["a"].boxes, draw.random(len(of["a"].scores)))
+    weights = np.bincount(draw.integers(0, frame.clusters, frame.clusters), minlength=frame.clusters)
+    marks = precision_marks("a", drawn, found, frame)
+    ours = np.mean([average_precision(each, frame, [weights[None]])[0] for each in marks])
+    again = precision_by_label(["a"], *copied(drawn, found, frame, weights), replicates=0)["a"]
+    # copies share a score, and a hit among them may come before a false one or behind it
+    assert again["ap"].value == pytest.approx(ours, abs=0.03)
+    ones = np.ones((1, frame.clusters), dtype=np.int64)
+    whole = precision_by_label(["a"], drawn, found, frame, replicates=0)["a"]
+    assert whole["ap"].value == pytest.approx(np.mean([average_precision(each, frame, [ones])[0] for each in marks]))
 
 
 def test_the_mean_leaves_no_finding_out_and_has_one_interval():
@@ -104,9 +121,9 @@ def test_average_precision_is_that_of_coco(seed):
     hits = np.random.default_rng(seed).integers(0, 2, 40)
     lesions = int(hits.sum()) + 5
     marks = Marks(hits.astype(np.int8), np.zeros(40, np.int64), np.linspace(1, 0, 40), np.array([lesions]))
-    one = np.ones((1, 1), dtype=np.int64)
-    assert average_precision(marks, one)[0] == pytest.approx(coco_reference(hits, lesions))
-    assert np.isnan(average_precision(marks, np.zeros((1, 1), dtype=np.int64))[0])
+    one, frame = np.ones((1, 1), dtype=np.int64), frame_of(["i"])
+    assert average_precision(marks, frame, [one])[0] == pytest.approx(coco_reference(hits, lesions))
+    assert np.isnan(average_precision(marks, frame, [0 * one])[0])
 
 
 def test_coco_counts_a_second_hit_as_false_and_takes_an_overlap_of_the_threshold():
@@ -152,6 +169,9 @@ def test_the_command_measures_and_writes(radloop, files):
 def test_bad_files_are_said_in_a_line(radloop, files):
     (files / "odd.csv").write_text("image_id,class_name,x_min,y_min,x_max,y_max\nf9,Nodule,0,0,5,5\n")
     (files / "list.json").write_text("[]")
+    beside = radloop("vision", "evaluate", files / "found.json", files / "truth.csv", "--boxes", "--compare",
+                     files / "found.json", "-o", files / "e")  # fmt: skip
+    assert beside.code == 2 and "--compare" in beside.err
     for found, truth, code in (
         ("found.json", "odd.csv", "vision.no_boxes"), ("truth.csv", "truth.csv", "data.columns"),
         ("list.json", "truth.csv", "data.json"), ("nothing.json", "truth.csv", "data.missing"),
