@@ -56,6 +56,11 @@ class StageRecipe(BaseModel):
 
     epochs: int = Field(ge=0, description="Most epochs; 0 leaves the pass out.")
     patience: int = Field(ge=1, description="Epochs without a better weighted F1 on the held-out part that end it.")
+    keep: Literal["best", "last"] = Field(
+        default="best",
+        description="Weights to end with: of the best epoch, or, where rare labels make that chance, of the "
+        "last one, in which the rate falls to nothing; then nothing ends it early.",
+    )
     batch_size: int = Field(default=64, ge=1, description="Sentences, or of gold reports, at once on a device.")
     accumulate: int = Field(default=1, ge=1, description="Batches whose gradients make one step.")
     learning_rate: float = Field(gt=0, description="Highest learning rate of AdamW; 3e-5 suits a pretrained encoder.")
@@ -93,6 +98,9 @@ class TrainRecipe(BaseModel):
     )
     varied: float = Field(
         default=0.85, ge=0, le=1, description="Share of them in which findings and cues are exchanged."
+    )
+    strange: float = Field(
+        default=0.5, ge=0, le=1, description="Share of those in which words without meaning are exchanged, too."
     )
     trust: TrustRecipe = Field(default=TrustRecipe(), description="Weights of what the teacher is less certain of.")
     word_dropout: float = Field(default=0.0, ge=0, lt=1, description="Share of tokens masked in training.")

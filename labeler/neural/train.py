@@ -187,7 +187,8 @@ def _lessons(teacher: Any, reports: Sequence[Report], recipe: TrainRecipe, gold:
     learned, heldout = _apart(reports, sections, recipe.heldout)
     texts = [read(report, sections).text for report in learned]
     sentences = [text[start:end] for text in texts for start, end in sentences_of(text)]
-    made = Variants(teacher, texts, recipe.label_schema).sentences(recipe.made, recipe.seed, varied=recipe.varied)
+    variants = Variants(teacher, texts, recipe.label_schema)
+    made = variants.sentences(recipe.made, recipe.seed, varied=recipe.varied, strange=recipe.strange)
     weak = weak_examples(teacher, [*sentences, *made], recipe.trust)
     weak_heldout = whole_reports(teacher, heldout, sections)
     return _Lessons(weak, weak_heldout, len(learned), len(made), gold_train, gold_heldout)
