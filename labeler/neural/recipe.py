@@ -80,6 +80,22 @@ class TrustRecipe(BaseModel):
     )  # fmt: skip
 
 
+class SynonymRecipe(BaseModel):
+    """When a word that the teacher passes over is taken for the name of a finding it does not know."""
+
+    model_config = _STRICT
+
+    least: int = Field(default=5, ge=1, description="Times it stands in the reports, each sentence thrice at most.")
+    nearness: float = Field(default=0.4, ge=0, le=1, description="Least nearness to a known name, as a cosine.")
+    among: float = Field(default=0.45, ge=0, le=1, description="Least share of known names among what is nearest.")
+    lift: float = Field(
+        default=2.0, ge=0, description="How many times as often its reports assert the label elsewhere, at least."
+    )
+    news: float = Field(
+        default=0.5, ge=0, le=1, description="Least share of its sentences in which the label is blank without it."
+    )
+
+
 class TrainRecipe(BaseModel):
     """A training run as a whole."""
 
@@ -103,6 +119,9 @@ class TrainRecipe(BaseModel):
         default=0.5, ge=0, le=1, description="Share of those in which words without meaning are exchanged, too."
     )
     trust: TrustRecipe = Field(default=TrustRecipe(), description="Weights of what the teacher is less certain of.")
+    synonyms: SynonymRecipe | None = Field(
+        default=SynonymRecipe(), description="When a word is taken for an unknown name of a finding; null is never."
+    )
     word_dropout: float = Field(default=0.0, ge=0, lt=1, description="Share of tokens masked in training.")
     balance: float = Field(
         default=0.5, ge=0, le=1, description="Power of inverse class frequency in the loss; 0 is none, 1 is full."

@@ -4,6 +4,7 @@ RUN/config.json, model.safetensors     the network, as transformers saves models
 RUN/tokenizer.json ...                 its tokenizer
 RUN/history.jsonl                      loss and held-out weighted F1 of every epoch
 RUN/calibration.json                   per label the temperature, and the calibration error without and with it
+RUN/synonyms.jsonl                     words taken for names of findings that the teacher does not know, if any
 RUN/manifest.json                      last of all
 """
 
@@ -57,11 +58,13 @@ from labeler.neural.loop import Course, Encoded, Epoch, Stage, StepWatch, Tokens
 from labeler.neural.model import BertCnnConfig, BertCnnForLabels
 from labeler.neural.reading import read, sentences_of
 from labeler.neural.recipe import TrainRecipe
+from labeler.neural.synonyms import Suspect, ToldLabeler, suspects
 from labeler.neural.tokenizer import train_tokenizer
 from labeler.neural.variants import Variants
 
 WEIGHTS: Final = "model.safetensors"
 HISTORY: Final = "history.jsonl"
+SYNONYMS: Final = "synonyms.jsonl"
 CALIBRATION: Final = "calibration.json"
 _PACKAGES: Final = ("torch", "transformers", "tokenizers", "accelerate", "safetensors", "numpy")
 
@@ -85,7 +88,7 @@ class TrainSummary:
 @dataclass(frozen=True, slots=True)
 class _Lessons:
     """What there is to learn: weakly labeled sentences of ``reports`` reports and ``made`` ones, the last of them; gold
-    reports; and of both the reports that are held out."""
+    reports; of both the reports that are held out; and the words that were taken for names of findings."""
 
     weak: Examples
     weak_heldout: Examples
@@ -93,6 +96,7 @@ class _Lessons:
     made: int
     gold: Examples | None
     gold_heldout: Examples | None
+    suspects: tuple[Suspect, ...]
 
 
 def train(
@@ -137,14 +141,17 @@ def train(
     seconds = time.monotonic() - began
     epochs = tuple(epoch for course in courses for epoch in course.epochs)
     if accelerator.is_main_process:
-        _publish(target, model, tokenizer, epochs, calibrated)
+        _publish(target, model, tokenizer, epochs, calibrated, lessons.suspects)
         write_manifest(
             target.manifest, command=list(command), config=recipe.model_dump(mode="json"), inputs=inputs,
             leave_out=[target.out], counts=counts, wall_seconds=seconds, seed=recipe.seed, packages=_PACKAGES,
         )  # fmt: skip
         with writing(target.work):
             discard_work(target)
-    warnings = tuple(never_positive(lessons.weak.classes, teacher.schema.labels, lessons.made))
+    warnings = (
+        *never_positive(lessons.weak.classes, teacher.schema.labels, lessons.made),
+        *(f"{one.word!r} is no name the teacher knows, and was read as {one.name!r}" for one in lessons.suspects),
+    )
     return TrainSummary(target.out, counts, epochs, courses[-1].best_f1, warnings, seconds)
 
 
@@ -186,12 +193,14 @@ def _lessons(teacher: Any, reports: Sequence[Report], recipe: TrainRecipe, gold:
         gold_train, gold_heldout = _split(examples, recipe.heldout, "the gold")
     learned, heldout = _apart(reports, sections, recipe.heldout)
     texts = [read(report, sections).text for report in learned]
+    suspected = suspects(teacher, texts, recipe.synonyms) if recipe.synonyms else []
+    teacher = ToldLabeler(teacher, suspected) if suspected else teacher
     sentences = [text[start:end] for text in texts for start, end in sentences_of(text)]
     variants = Variants(teacher, texts, recipe.label_schema)
     made = variants.sentences(recipe.made, recipe.seed, varied=recipe.varied, strange=recipe.strange)
     weak = weak_examples(teacher, [*sentences, *made], recipe.trust)
     weak_heldout = whole_reports(teacher, heldout, sections)
-    return _Lessons(weak, weak_heldout, len(learned), len(made), gold_train, gold_heldout)
+    return _Lessons(weak, weak_heldout, len(learned), len(made), gold_train, gold_heldout, tuple(suspected))
 
 
 def _apart(reports: Sequence[Report], sections: str, share: float) -> tuple[list[Report], list[Report]]:
@@ -365,6 +374,7 @@ def _counts(
         "weak, held out": len(lessons.weak_heldout),
         "sentences": len(lessons.weak) - lessons.made,
         "sentences, made": lessons.made,
+        "unknown names": len(lessons.suspects),
         "gold, training": len(lessons.gold) if lessons.gold else 0,
         "gold, held out": len(lessons.gold_heldout) if lessons.gold_heldout else 0,
         "cut to max_length": sum(len(text) > length for text in ids),
@@ -374,7 +384,7 @@ def _counts(
 
 def _publish(
     target: OutputTarget, model: BertCnnForLabels, tokenizer: PreTrainedTokenizerFast, epochs: Iterable[Epoch],
-    calibrated: Mapping[str, Any],
+    calibrated: Mapping[str, Any], suspected: Sequence[Suspect],
 ) -> None:  # fmt: skip
     made = target.work / "model"
     with writing(target.out):
@@ -385,6 +395,9 @@ def _publish(
             file.replace(target.out / file.name)
     with atomic_writer(target.out / HISTORY) as history:
         history.writelines(json.dumps(asdict(epoch)) + "\n" for epoch in epochs)
+    if suspected:
+        with atomic_writer(target.out / SYNONYMS) as names:
+            names.writelines(json.dumps(asdict(one)) + "\n" for one in suspected)
     with atomic_writer(target.out / CALIBRATION) as page:
         json.dump(calibrated, page, indent=2)
         page.write("\n")
