@@ -63,7 +63,8 @@ def prepare(options: argparse.Namespace) -> None:
     from corpora.resources import config_path
     from labeler.base import load
     from labeler.neural.data import class_weights, collect, gold_examples, whole_reports
-    from labeler.neural.train import _lessons, _tokenizer, encode, encode_reports
+    from labeler.neural.encode import encode, encode_reports
+    from labeler.neural.train import _lessons, _tokenizer
 
     recipe = load_yaml(config_path(options.config), TrainRecipe, options.set)
     teacher = load(recipe.teacher, recipe.label_schema)
