@@ -133,6 +133,9 @@ class TrainRecipe(BaseModel):
         default=StageRecipe(epochs=20, patience=5, batch_size=16, learning_rate=1e-4),
         description="Training on gold labels, if there are any.",
     )
+    rewritten: int = Field(
+        default=0, ge=0, description="Copies of each gold report said otherwise, beside it; rules.v1 has to read it."
+    )
     precision: Literal["no", "fp16", "bf16"] = Field(default="no", description="Mixed precision of accelerate.")
     tracker: str | None = Field(
         default=None, description="Tracker of accelerate, such as tensorboard, if it is installed."

@@ -40,6 +40,7 @@ from corpora.runs import (
 from corpora.schema import LabelSchema
 from corpora.types import Report
 from labeler.base import load
+from labeler.neural.augment import Augmenter, augment_examples
 from labeler.neural.batches import logits_of
 from labeler.neural.build import check_fit, pretrained, small_bert
 from labeler.neural.calibrate import calibration, temperatures
@@ -72,7 +73,7 @@ _PACKAGES: Final = ("torch", "transformers", "tokenizers", "accelerate", "safete
 
 @dataclass(frozen=True, slots=True)
 class TrainSummary:
-    """How a training run ended. ``weighted_f1`` is that of the held-out part in the best epoch of the last stage.
+    """How a training run ended. ``weighted_f1`` is that of the held-out part in the kept epoch of the last stage.
 
     ``untouched``: it was complete already, and nothing was done.
     """
@@ -178,8 +179,10 @@ def _untouched(target: OutputTarget, recipe: TrainRecipe, inputs: Sequence[Path 
         ) from None
     if before != (config_sha256(recipe), [hash_input(given, [target.out])["sha256"] for given in inputs]):
         raise changed_run(target.out)
-    best = max(epoch.weighted_f1 for epoch in epochs if epoch.stage == epochs[-1].stage)
-    return TrainSummary(target.out, counts, epochs, best, (), seconds, untouched=True)
+    stage = recipe.gold if epochs[-1].stage == "gold" else recipe.weak
+    scores = [epoch.weighted_f1 for epoch in epochs if epoch.stage == epochs[-1].stage]
+    kept = scores[-1] if stage.keep == "last" else max(scores)
+    return TrainSummary(target.out, counts, epochs, kept, (), seconds, untouched=True)
 
 
 # What to learn
@@ -192,6 +195,10 @@ def _lessons(teacher: Any, reports: Sequence[Report], recipe: TrainRecipe, gold:
         examples, ids = _all_gold(gold, labels, reports, sections)
         reports = [report for report in reports if report.study_id not in ids]
         gold_train, gold_heldout = _split(examples, recipe.heldout, "the gold")
+        if recipe.rewritten:
+            rules = load("rules.v1", recipe.label_schema)
+            augmenter = Augmenter(rules, schema=recipe.label_schema)
+            gold_train += augment_examples(gold_train, labels, recipe.rewritten, recipe.seed, augmenter)
     learned, heldout = _apart(reports, sections, recipe.heldout)
     texts = [read(report, sections).text for report in learned]
     suspected = suspects(teacher, texts, recipe.synonyms) if recipe.synonyms else []
