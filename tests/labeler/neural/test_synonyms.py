@@ -1,18 +1,19 @@
 """Names that a teacher does not know, because they were taken out of its lexicon."""
 
 import json
+import re
 from random import Random
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from corpora.resources import config_path
 from corpora.types import Report, Section
 from labeler.base import load
 from labeler.neural.recipe import SynonymRecipe
 from labeler.neural.synonyms import Suspect, ToldLabeler, suspects
 from labeler.neural.train import SYNONYMS, train
-from tests.benchmarks.planted import Corpus, plant
 from tests.labeler.neural.conftest import changed
 
 RULES = load()
@@ -49,10 +50,14 @@ def texts():
 @pytest.fixture(scope="module")
 def schema(tmp_path_factory):
     """A schema whose lexicon lacks infiltrate."""
-    only = Corpus([Report("1", "Left infiltrate.")], {})
-    found = plant(only, RULES, "Lung Opacity", 0.2, 0, tmp_path_factory.mktemp("planted"))
-    assert set(found.removed) == {"infiltrate"}
-    return str(found.schema)
+    folder = tmp_path_factory.mktemp("forgetful")
+    lexicon = config_path("lexicons/chexpert14.en.yaml").read_text(encoding="utf-8")
+    kept = "".join(line for line in lexicon.splitlines(keepends=True) if line.strip() != "- infiltrate")
+    assert kept != lexicon
+    (folder / "lexicon.yaml").write_text(re.sub(r"\binfiltrate\b", "qqq", kept), encoding="utf-8")
+    schema = config_path("schemas/chexpert14.v1.yaml").read_text(encoding="utf-8")
+    (folder / "schema.yaml").write_text(schema.replace("findings: chexpert14.en", "findings: lexicon.yaml"))
+    return str(folder / "schema.yaml")
 
 
 def test_a_name_that_was_taken_out_is_found_again(texts, schema):
