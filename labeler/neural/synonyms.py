@@ -13,9 +13,10 @@ all. That says what else the reports with it assert.
 
 from __future__ import annotations
 
+import math
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -38,6 +39,8 @@ _NUMBER: Final = "#"
 _COUNTED: Final = 3
 _SMOOTHED: Final = 0.75
 _NEIGHBOURS: Final = 8
+_AT_ONCE: Final = 256
+_SMALLEST: Final = 1e-9
 _SHORTEST: Final = 3
 # how much more what else is asserted says of a label than the nearest names do
 _COMPANY: Final = 2.0
@@ -97,14 +100,13 @@ def suspects(teacher: Labeler, texts: Sequence[str], recipe: SynonymRecipe) -> l
     if not names:
         return []
     kinds = [_kind(word) for word in found.values()]
-    near = _nearness([word.around for word in found.values()])
+    passed = [at for at, name in enumerate(names) if kinds[at] is None and len(name) >= _SHORTEST]
     known = _names_of(teacher, corpus)
     made = []
-    for at, name in enumerate(names):
-        if kinds[at] is None and len(name) >= _SHORTEST:
-            company = _company(near[at], kinds, recipe)
-            if company:
-                made.append(_suspect(teacher, corpus, known, name, found[name], company, max(near[at]), recipe))
+    for at, near in _nearest([word.around for word in found.values()], passed):
+        company = _company(near, kinds, recipe)
+        if company:
+            made.append(_suspect(teacher, corpus, known, names[at], found[names[at]], company, near[0][1], recipe))
     return sorted((one for one in made if one), key=lambda one: (-one.nearness, one.word))
 
 
@@ -189,8 +191,10 @@ def _kind(word: _Word) -> Kind:
     return None if word.read[None] > half else ""
 
 
-def _nearness(around: Sequence[Mapping[tuple[str, ...], int]]) -> NDArray[np.float64]:
-    """Cosines [W, W] of the words' surroundings, 0 of a word with itself; only what surrounds two words counts."""
+def _nearest(
+    around: Sequence[Mapping[tuple[str, ...], int]], chosen: Sequence[int]
+) -> Iterator[tuple[int, list[tuple[int, float]]]]:
+    """Of each chosen word its nearest words with their cosines, the nearest first; what surrounds one alone is no tie."""
     shared = Counter(feature for features in around for feature in features)
     columns = {feature: at for at, feature in enumerate(one for one, count in shared.items() if count > 1)}
     cells = [
@@ -199,16 +203,22 @@ def _nearness(around: Sequence[Mapping[tuple[str, ...], int]]) -> NDArray[np.flo
         for feature, count in features.items()
         if feature in columns
     ]
-    rows, places, counts = (np.array(one) for one in zip(*cells, strict=True)) if cells else (np.zeros(0, int),) * 3
+    if not cells:
+        return
+    rows, places, counts = (np.array(one) for one in zip(*cells, strict=True))
     by_row = np.bincount(rows, counts, minlength=len(around))
     by_column = np.bincount(places, counts, minlength=len(columns)) ** _SMOOTHED
     values = np.maximum(np.log(counts * by_column.sum() / (by_row[rows] * by_column[places])), 0)
     table = sparse.csr_matrix((values, (rows, places)), shape=(len(around), len(columns)))
     lengths = np.sqrt(np.asarray(table.multiply(table).sum(axis=1)).ravel())
-    table = sparse.diags(1 / np.maximum(lengths, 1e-9)) @ table
-    near: NDArray[np.float64] = (table @ table.T).toarray()
-    np.fill_diagonal(near, 0)
-    return near
+    table = (sparse.diags(1 / np.maximum(lengths, _SMALLEST)) @ table).tocsr()
+    for begin in range(0, len(chosen), _AT_ONCE):
+        some = list(chosen[begin : begin + _AT_ONCE])
+        near: NDArray[np.float64] = (table[some] @ table.T).toarray()
+        near[np.arange(len(some)), some] = 0
+        for at, row in zip(some, near, strict=True):
+            first = np.argsort(-row, kind="stable")[:_NEIGHBOURS]
+            yield at, [(int(other), float(row[other])) for other in first]
 
 
 def _names_of(teacher: Labeler, corpus: _Corpus) -> dict[str, str]:
@@ -229,16 +239,17 @@ def _names_of(teacher: Labeler, corpus: _Corpus) -> dict[str, str]:
     return named
 
 
-def _company(near: NDArray[np.float64], kinds: Sequence[Kind], recipe: SynonymRecipe) -> dict[str, float]:
+def _company(near: Sequence[tuple[int, float]], kinds: Sequence[Kind], recipe: SynonymRecipe) -> dict[str, float]:
     """By label the share of the nearest names; none if a word is not among names of findings."""
-    nearest = [int(at) for at in np.argsort(-near, kind="stable")[:_NEIGHBOURS]]
-    weights: Counter[str] = Counter()
-    for at in nearest:
-        if kinds[at]:
-            weights[kinds[at] or ""] += float(near[at]) ** 2
+    weights: defaultdict[str, float] = defaultdict(float)
+    top = 0.0
+    for at, cosine in near:
+        kind = kinds[at]
+        if kind:
+            weights[kind] += cosine**2
+            top = max(top, cosine)
     found = sum(weights.values())
-    top = max((float(near[at]) for at in nearest if kinds[at]), default=0.0)
-    if top < recipe.nearness or found < recipe.among * sum(float(near[at]) ** 2 for at in nearest):
+    if top < recipe.nearness or not found or found < recipe.among * sum(cosine**2 for _, cosine in near):
         return {}
     return {label: weight / found for label, weight in weights.items()}
 
@@ -285,7 +296,7 @@ def _lift(corpus: _Corpus, using: Sequence[tuple[int, str]], label: str) -> floa
         any(label in corpus.asserted[other] for other in corpus.bags[number] if other != sentence)
         for number, sentence in using
     )  # fmt: skip
-    return max(hits - hits**0.5, 0.0) / max(len(using), 1) / max(corpus.share[label], 1e-3)
+    return max(hits - math.sqrt(hits), 0.0) / max(len(using), 1) / max(corpus.share[label], 1e-3)
 
 
 def _pattern(words: Iterable[str]) -> re.Pattern[str]:
@@ -339,11 +350,11 @@ class ToldLabeler:
             shifts.append(_Shift(found.start(), found.end(), length, length + len(name)))
             at, length = found.end(), length + len(name)
         text = "".join([*parts, report.text[at:]])
-        sections = tuple(
+        moved = tuple(
             replace(one, start=_place(one.start, shifts, told=True), end=_place(one.end, shifts, told=True))
             for one in report.sections
         )
-        return replace(report, text=text, sections=sections), shifts
+        return replace(report, text=text, sections=moved), shifts
 
 
 @dataclass(frozen=True, slots=True)
@@ -372,11 +383,13 @@ def _place(at: int, shifts: Sequence[_Shift], *, told: bool, is_end: bool = Fals
 
 
 def _moved(mention: Mention, shifts: Sequence[_Shift]) -> Mention:
-    cues = tuple([replace(cue, **_span(cue.start, cue.end, shifts)) for cue in mention.cues])
-    return replace(mention, cues=cues, **_span(mention.start, mention.end, shifts))
+    start, end = _span(mention.start, mention.end, shifts)
+    cues = []
+    for cue in mention.cues:
+        cue_start, cue_end = _span(cue.start, cue.end, shifts)
+        cues.append(replace(cue, start=cue_start, end=cue_end))
+    return replace(mention, start=start, end=end, cues=tuple(cues))
 
 
-def _span(start: int, end: int, shifts: Sequence[_Shift]) -> dict[str, int]:
-    return {
-        "start": _place(start, shifts, told=False), "end": _place(end, shifts, told=False, is_end=True),
-    }  # fmt: skip
+def _span(start: int, end: int, shifts: Sequence[_Shift]) -> tuple[int, int]:
+    return _place(start, shifts, told=False), _place(end, shifts, told=False, is_end=True)
