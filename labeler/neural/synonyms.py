@@ -194,7 +194,7 @@ def _kind(word: _Word) -> Kind:
 def _nearest(
     around: Sequence[Mapping[tuple[str, ...], int]], chosen: Sequence[int]
 ) -> Iterator[tuple[int, list[tuple[int, float]]]]:
-    """Of each chosen word its nearest words with their cosines, the nearest first; what surrounds one alone is no tie."""
+    """Of each chosen word the nearest ones with their cosines, nearest first; what is around one alone ties none."""
     shared = Counter(feature for features in around for feature in features)
     columns = {feature: at for at, feature in enumerate(one for one, count in shared.items() if count > 1)}
     cells = [
