@@ -80,17 +80,17 @@ class Epoch:
 
 @dataclass(slots=True)
 class Course:
-    """How far a stage has come; ``best`` holds the weights of the best epoch."""
+    """How far a stage has come; ``best`` holds the weights to keep: of the best epoch, or of the last."""
 
     epochs: list[Epoch] = field(default_factory=list)
     best_epoch: int = -1
     best_f1: float = -1.0
     best: dict[str, Tensor] = field(default_factory=dict)
 
-    def take(self, epoch: Epoch, model: torch.nn.Module) -> None:
-        """Note an epoch, and its weights if it is the best so far."""
+    def take(self, epoch: Epoch, model: torch.nn.Module, keep: str) -> None:
+        """Note an epoch, and its weights if it is the best so far, or the last is to be kept."""
         self.epochs.append(epoch)
-        if epoch.weighted_f1 > self.best_f1:
+        if keep == "last" or epoch.weighted_f1 > self.best_f1:
             self.best_epoch, self.best_f1 = epoch.epoch, epoch.weighted_f1
             self.best = {name: value.detach().cpu().clone() for name, value in model.state_dict().items()}
 
@@ -124,7 +124,7 @@ def fit(
     model: BertCnnForLabels, stage: Stage, accelerator: Accelerator, checkpoint: Path, *, resume: bool, watch: Watch,
     steps: StepWatch = lambda step: None,
 ) -> Course:  # fmt: skip
-    """Train ``model`` in place; it ends with the weights of the best epoch.
+    """Train ``model`` in place; it ends with the weights of the epoch that ``stage.recipe.keep`` says.
 
     ``watch`` is called after each epoch, ``steps`` after each step.
 
@@ -141,12 +141,12 @@ def fit(
     wrapped, optimizer = accelerator.prepare(model, optimizer)
     course = _resumed(checkpoint, stage, model, optimizer, schedule) if resume and checkpoint.is_file() else Course()
     if stage.from_start and not course.epochs:
-        course.take(Epoch(stage.name, 0, None, _score(model, stage)), model)
+        course.take(Epoch(stage.name, 0, None, _score(model, stage)), model, recipe.keep)
     for number in range(len(course.epochs) + (not stage.from_start), recipe.epochs + 1):
-        if number - max(course.best_epoch, 0) > recipe.patience:
+        if recipe.keep == "best" and number - max(course.best_epoch, 0) > recipe.patience:
             break
         loss = _epoch(wrapped, stage, number, accelerator, optimizer, schedule, steps)
-        course.take(Epoch(stage.name, number, loss, _score(model, stage)), model)
+        course.take(Epoch(stage.name, number, loss, _score(model, stage)), model, recipe.keep)
         if accelerator.is_main_process:
             _save(checkpoint, stage, course, model, optimizer, schedule)
         watch(course.epochs[-1])

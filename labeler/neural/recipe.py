@@ -56,6 +56,11 @@ class StageRecipe(BaseModel):
 
     epochs: int = Field(ge=0, description="Most epochs; 0 leaves the pass out.")
     patience: int = Field(ge=1, description="Epochs without a better weighted F1 on the held-out part that end it.")
+    keep: Literal["best", "last"] = Field(
+        default="best",
+        description="Weights to end with: of the best epoch, or, where rare labels make that chance, of the "
+        "last one, in which the rate falls to nothing; then nothing ends it early.",
+    )
     batch_size: int = Field(default=64, ge=1, description="Sentences, or of gold reports, at once on a device.")
     accumulate: int = Field(default=1, ge=1, description="Batches whose gradients make one step.")
     learning_rate: float = Field(gt=0, description="Highest learning rate of AdamW; 3e-5 suits a pretrained encoder.")
@@ -73,6 +78,22 @@ class TrustRecipe(BaseModel):
         default=0.5, gt=0, le=1,
         description="Weight of a cell whose mentions have different states; below 1 the teacher gives its evidence.",
     )  # fmt: skip
+
+
+class SynonymRecipe(BaseModel):
+    """When a word that the teacher passes over is taken for the name of a finding it does not know."""
+
+    model_config = _STRICT
+
+    least: int = Field(default=5, ge=1, description="Times it stands in the reports, each sentence thrice at most.")
+    nearness: float = Field(default=0.4, ge=0, le=1, description="Least nearness to a known name, as a cosine.")
+    among: float = Field(default=0.45, ge=0, le=1, description="Least share of known names among what is nearest.")
+    lift: float = Field(
+        default=2.0, ge=0, description="How many times as often its reports assert the label elsewhere, at least."
+    )
+    news: float = Field(
+        default=0.5, ge=0, le=1, description="Least share of its sentences in which the label is blank without it."
+    )
 
 
 class TrainRecipe(BaseModel):
@@ -94,7 +115,13 @@ class TrainRecipe(BaseModel):
     varied: float = Field(
         default=0.85, ge=0, le=1, description="Share of them in which findings and cues are exchanged."
     )
+    strange: float = Field(
+        default=0.5, ge=0, le=1, description="Share of those in which words without meaning are exchanged, too."
+    )
     trust: TrustRecipe = Field(default=TrustRecipe(), description="Weights of what the teacher is less certain of.")
+    synonyms: SynonymRecipe | None = Field(
+        default=SynonymRecipe(), description="When a word is taken for an unknown name of a finding; null is never."
+    )
     word_dropout: float = Field(default=0.0, ge=0, lt=1, description="Share of tokens masked in training.")
     balance: float = Field(
         default=0.5, ge=0, le=1, description="Power of inverse class frequency in the loss; 0 is none, 1 is full."
@@ -105,6 +132,9 @@ class TrainRecipe(BaseModel):
     gold: StageRecipe = Field(
         default=StageRecipe(epochs=20, patience=5, batch_size=16, learning_rate=1e-4),
         description="Training on gold labels, if there are any.",
+    )
+    rewritten: int = Field(
+        default=0, ge=0, description="Copies of each gold report said otherwise, beside it; rules.v1 has to read it."
     )
     precision: Literal["no", "fp16", "bf16"] = Field(default="no", description="Mixed precision of accelerate.")
     tracker: str | None = Field(

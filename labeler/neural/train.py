@@ -4,6 +4,7 @@ RUN/config.json, model.safetensors     the network, as transformers saves models
 RUN/tokenizer.json ...                 its tokenizer
 RUN/history.jsonl                      loss and held-out weighted F1 of every epoch
 RUN/calibration.json                   per label the temperature, and the calibration error without and with it
+RUN/synonyms.jsonl                     words taken for names of findings that the teacher does not know, if any
 RUN/manifest.json                      last of all
 """
 
@@ -39,6 +40,7 @@ from corpora.runs import (
 from corpora.schema import LabelSchema
 from corpora.types import Report
 from labeler.base import load
+from labeler.neural.augment import Augmenter, augment_examples
 from labeler.neural.batches import logits_of
 from labeler.neural.build import check_fit, pretrained, small_bert
 from labeler.neural.calibrate import calibration, temperatures
@@ -53,22 +55,25 @@ from labeler.neural.data import (
     weak_examples,
     whole_reports,
 )
+from labeler.neural.encode import encode, encode_reports
 from labeler.neural.loop import Course, Encoded, Epoch, Stage, StepWatch, Tokens, Watch, changed_run, fit
 from labeler.neural.model import BertCnnConfig, BertCnnForLabels
 from labeler.neural.reading import read, sentences_of
 from labeler.neural.recipe import TrainRecipe
+from labeler.neural.synonyms import Suspect, ToldLabeler, suspects
 from labeler.neural.tokenizer import train_tokenizer
 from labeler.neural.variants import Variants
 
 WEIGHTS: Final = "model.safetensors"
 HISTORY: Final = "history.jsonl"
+SYNONYMS: Final = "synonyms.jsonl"
 CALIBRATION: Final = "calibration.json"
 _PACKAGES: Final = ("torch", "transformers", "tokenizers", "accelerate", "safetensors", "numpy")
 
 
 @dataclass(frozen=True, slots=True)
 class TrainSummary:
-    """How a training run ended. ``weighted_f1`` is that of the held-out part in the best epoch of the last stage.
+    """How a training run ended. ``weighted_f1`` is that of the held-out part in the kept epoch of the last stage.
 
     ``untouched``: it was complete already, and nothing was done.
     """
@@ -85,7 +90,7 @@ class TrainSummary:
 @dataclass(frozen=True, slots=True)
 class _Lessons:
     """What there is to learn: weakly labeled sentences of ``reports`` reports and ``made`` ones, the last of them; gold
-    reports; and of both the reports that are held out."""
+    reports; of both the reports that are held out; and the words that were taken for names of findings."""
 
     weak: Examples
     weak_heldout: Examples
@@ -93,6 +98,7 @@ class _Lessons:
     made: int
     gold: Examples | None
     gold_heldout: Examples | None
+    suspects: tuple[Suspect, ...]
 
 
 def train(
@@ -137,14 +143,17 @@ def train(
     seconds = time.monotonic() - began
     epochs = tuple(epoch for course in courses for epoch in course.epochs)
     if accelerator.is_main_process:
-        _publish(target, model, tokenizer, epochs, calibrated)
+        _publish(target, model, tokenizer, epochs, calibrated, lessons.suspects)
         write_manifest(
             target.manifest, command=list(command), config=recipe.model_dump(mode="json"), inputs=inputs,
             leave_out=[target.out], counts=counts, wall_seconds=seconds, seed=recipe.seed, packages=_PACKAGES,
         )  # fmt: skip
         with writing(target.work):
             discard_work(target)
-    warnings = tuple(never_positive(lessons.weak.classes, teacher.schema.labels, lessons.made))
+    warnings = (
+        *never_positive(lessons.weak.classes, teacher.schema.labels, lessons.made),
+        *(f"{one.word!r} is no name the teacher knows, and was read as {one.name!r}" for one in lessons.suspects),
+    )
     return TrainSummary(target.out, counts, epochs, courses[-1].best_f1, warnings, seconds)
 
 
@@ -170,8 +179,10 @@ def _untouched(target: OutputTarget, recipe: TrainRecipe, inputs: Sequence[Path 
         ) from None
     if before != (config_sha256(recipe), [hash_input(given, [target.out])["sha256"] for given in inputs]):
         raise changed_run(target.out)
-    best = max(epoch.weighted_f1 for epoch in epochs if epoch.stage == epochs[-1].stage)
-    return TrainSummary(target.out, counts, epochs, best, (), seconds, untouched=True)
+    stage = recipe.gold if epochs[-1].stage == "gold" else recipe.weak
+    scores = [epoch.weighted_f1 for epoch in epochs if epoch.stage == epochs[-1].stage]
+    kept = scores[-1] if stage.keep == "last" else max(scores)
+    return TrainSummary(target.out, counts, epochs, kept, (), seconds, untouched=True)
 
 
 # What to learn
@@ -184,13 +195,20 @@ def _lessons(teacher: Any, reports: Sequence[Report], recipe: TrainRecipe, gold:
         examples, ids = _all_gold(gold, labels, reports, sections)
         reports = [report for report in reports if report.study_id not in ids]
         gold_train, gold_heldout = _split(examples, recipe.heldout, "the gold")
+        if recipe.rewritten:
+            rules = load("rules.v1", recipe.label_schema)
+            augmenter = Augmenter(rules, schema=recipe.label_schema)
+            gold_train += augment_examples(gold_train, labels, recipe.rewritten, recipe.seed, augmenter)
     learned, heldout = _apart(reports, sections, recipe.heldout)
     texts = [read(report, sections).text for report in learned]
+    suspected = suspects(teacher, texts, recipe.synonyms) if recipe.synonyms else []
+    teacher = ToldLabeler(teacher, suspected) if suspected else teacher
     sentences = [text[start:end] for text in texts for start, end in sentences_of(text)]
-    made = Variants(teacher, texts, recipe.label_schema).sentences(recipe.made, recipe.seed, varied=recipe.varied)
+    variants = Variants(teacher, texts, recipe.label_schema)
+    made = variants.sentences(recipe.made, recipe.seed, varied=recipe.varied, strange=recipe.strange)
     weak = weak_examples(teacher, [*sentences, *made], recipe.trust)
     weak_heldout = whole_reports(teacher, heldout, sections)
-    return _Lessons(weak, weak_heldout, len(learned), len(made), gold_train, gold_heldout)
+    return _Lessons(weak, weak_heldout, len(learned), len(made), gold_train, gold_heldout, tuple(suspected))
 
 
 def _apart(reports: Sequence[Report], sections: str, share: float) -> tuple[list[Report], list[Report]]:
@@ -279,25 +297,6 @@ def _trained(
 # Learning
 
 
-def encode(tokenizer: PreTrainedTokenizerFast, examples: Examples, max_length: int) -> Encoded:
-    """The tokens of sentences, cut to ``max_length``, with their classes."""
-    return Encoded(_ids(tokenizer, examples.texts, max_length), examples.classes, examples.trust)
-
-
-def encode_reports(tokenizer: PreTrainedTokenizerFast, examples: Examples, max_length: int) -> Encoded:
-    """The tokens of the sentences of whole reports, cut to ``max_length`` each, with the reports' classes."""
-    bags = [[text[start:end] for start, end in sentences_of(text)] for text in examples.texts]
-    sentences = [sentence for bag in bags for sentence in bag]
-    tokens = _ids(tokenizer, sentences, max_length) if sentences else []
-    return Encoded(tokens, examples.classes, examples.trust, tuple(map(len, bags)))
-
-
-def _ids(tokenizer: PreTrainedTokenizerFast, texts: Sequence[str], max_length: int) -> list[list[int]]:
-    read = tokenizer(list(texts), truncation=True, max_length=max_length, return_attention_mask=False)
-    ids: list[list[int]] = read["input_ids"]
-    return ids
-
-
 def _fit_all(
     model: BertCnnForLabels, tokenizer: PreTrainedTokenizerFast, lessons: _Lessons, recipe: TrainRecipe,
     accelerator: Accelerator, target: OutputTarget, *, resume: bool, watch: Watch, steps: StepWatch,
@@ -364,6 +363,7 @@ def _counts(
         "weak, held out": len(lessons.weak_heldout),
         "sentences": len(lessons.weak) - lessons.made,
         "sentences, made": lessons.made,
+        "unknown names": len(lessons.suspects),
         "gold, training": len(lessons.gold) if lessons.gold else 0,
         "gold, held out": len(lessons.gold_heldout) if lessons.gold_heldout else 0,
         "cut to max_length": sum(len(text) > length for text in ids),
@@ -373,7 +373,7 @@ def _counts(
 
 def _publish(
     target: OutputTarget, model: BertCnnForLabels, tokenizer: PreTrainedTokenizerFast, epochs: Iterable[Epoch],
-    calibrated: Mapping[str, Any],
+    calibrated: Mapping[str, Any], suspected: Sequence[Suspect],
 ) -> None:  # fmt: skip
     made = target.work / "model"
     with writing(target.out):
@@ -384,6 +384,9 @@ def _publish(
             file.replace(target.out / file.name)
     with atomic_writer(target.out / HISTORY) as history:
         history.writelines(json.dumps(asdict(epoch)) + "\n" for epoch in epochs)
+    if suspected:
+        with atomic_writer(target.out / SYNONYMS) as names:
+            names.writelines(json.dumps(asdict(one)) + "\n" for one in suspected)
     with atomic_writer(target.out / CALIBRATION) as page:
         json.dump(calibrated, page, indent=2)
         page.write("\n")

@@ -1,20 +1,25 @@
 """Sentences made of others, with findings, anatomy and cues exchanged: what they mean, a teacher says.
 
     No pleural effusion.       -> no evidence of atelectasis.     possible pleural effusion.
-    The heart size is normal.  -> The mediastinum is enlarged.
+    The heart size is normal.  -> The mediastinum is enlarged.    The heart size is normal, no pleural effusion.
+    Old fracture of a rib.     -> Old fracture of a shoulder.     Olfusion fracture of a rib.
 
 A teacher costs next to nothing, so a pupil can be told of as many texts as it has time to read. What is exchanged are
 the spans that the teacher gives as evidence; what stands in their place are other such spans, and the phrases of the
-schema's lexicons, rare ones as often as others. A variant need not be good prose, nor mean what it did before: it is
-labeled anew.
+schema's lexicons, rare ones as often as others. A sentence may also end as another one does, behind words that stand
+between two findings of a third; and what means nothing to the teacher may give way to other such words, or to words
+that are none, so that a pupil does not take a word it has hardly seen for a finding. A variant need not be good prose,
+nor mean what it did before: it is labeled anew.
 """
 
 from __future__ import annotations
 
 import random
+import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Final
 
 from corpora.errors import RegistryError
@@ -30,6 +35,10 @@ _CUE_PUT_BEFORE: Final = 0.3
 _CUE_PUT_AFTER: Final = 0.1
 _QUALIFIED: Final = 0.25
 _PLURAL: Final = 0.2
+_CROSSED: Final = 0.25
+# of the sentences whose other words are exchanged, the share of these words, and of those the share of made-up ones
+_WORDS_EXCHANGED: Final = 0.15
+_MADE_UP: Final = 0.3
 # the kind of words that say how, where or how much
 _QUALIFIER: Final = "qualifier"
 # kinds of cues that can stand for each other
@@ -37,6 +46,8 @@ _BEFORE: Final = frozenset({"negation", "doubt", "open", "modal", "affirm", "unm
 _AFTER: Final = frozenset({"negation_after", "doubt_after", "unmention_after"})
 _PREDICATES: Final = frozenset({"normal", "abnormal", "borderline", "unchanged"})
 _ALIKE: Final = (_BEFORE, _AFTER, _PREDICATES)
+_OPENING: Final = frozenset(" ,;")
+_WORD: Final = re.compile(r"[^\W\d_]{4,}")
 
 # text -> the phrases one of which takes its place
 Phrases = Mapping[str, Sequence[Sequence[str]]]
@@ -71,18 +82,66 @@ class Variants:
         self._pools = _pools(self._carriers, schema)
         self._kinds = sorted(self._pools)
         self._has_cues = not (_BEFORE.isdisjoint(self._kinds) or _AFTER.isdisjoint(self._kinds))
+        self._with_spans = [carrier for carrier in self._carriers if carrier.spans]
+        self._between = _between(self._carriers)
+        self._words = _other_words(self._carriers)
 
-    def sentences(self, number: int, seed: int, *, varied: float = 1.0) -> list[str]:
-        """``number`` sentences, a share ``varied`` of them changed, by ``seed`` alone; none of no sentences."""
+    def sentences(self, number: int, seed: int, *, varied: float = 1.0, strange: float = 0.0) -> list[str]:
+        """``number`` sentences, a share ``varied`` of them changed, by ``seed`` alone; none of no sentences.
+
+        In a share ``strange`` of the changed ones the words that mean nothing to the teacher are exchanged, too.
+        """
         if not self._carriers:
             return []
         chance = random.Random(seed)
-        return [self._sentence(chance, varied) for _ in range(number)]
+        return [self._sentence(chance, varied, strange) for _ in range(number)]
 
-    def _sentence(self, chance: random.Random, varied: float) -> str:
+    def _sentence(self, chance: random.Random, varied: float, strange: float) -> str:
         carrier = chance.choice(self._carriers)
-        text = self._changed(carrier, chance) if chance.random() < varied else carrier.text
+        text = carrier.text
+        if chance.random() < varied:
+            if self._between and carrier.spans and chance.random() < _CROSSED:
+                carrier = self._crossed(carrier, chance)
+            if self._words and chance.random() < strange:
+                carrier = self._estranged(carrier, chance)
+            text = self._changed(carrier, chance)
         return text if text.endswith((".", "?", "!")) else f"{text}."
+
+    def _crossed(self, carrier: Carrier, chance: random.Random) -> Carrier:
+        """A sentence up to one of its spans, then as another one from one of its spans on."""
+        other = chance.choice(self._with_spans)
+        last, first = chance.randrange(len(carrier.spans)), chance.randrange(len(other.spans))
+        head = carrier.text[: carrier.spans[last].end] + chance.choice(self._between)
+        begin = other.spans[first].start
+        moved = [
+            _Span(one.start - begin + len(head), one.end - begin + len(head), one.kind) for one in other.spans[first:]
+        ]
+        return Carrier(head + other.text[begin:], (*carrier.spans[: last + 1], *moved))
+
+    def _estranged(self, carrier: Carrier, chance: random.Random) -> Carrier:
+        """Some of the words outside of the spans are others."""
+        parts: list[str] = []
+        spans: list[_Span] = []
+        at = length = 0
+        for span in (*carrier.spans, None):
+            end = span.start if span else len(carrier.text)
+            plain = _WORD.sub(
+                lambda word: self._word(chance) if chance.random() < _WORDS_EXCHANGED else word[0], carrier.text[at:end]
+            )
+            parts.append(plain)
+            length += len(plain)
+            if span:
+                parts.append(carrier.text[span.start : span.end])
+                spans.append(_Span(length, length + span.end - span.start, span.kind))
+                at, length = span.end, length + span.end - span.start
+        return Carrier("".join(parts), tuple(spans))
+
+    def _word(self, chance: random.Random) -> str:
+        word = chance.choice(self._words)
+        if chance.random() < _MADE_UP:
+            other = chance.choice(self._words)
+            return word[: (len(word) + 1) // 2] + other[len(other) // 2 :]
+        return word
 
     def _changed(self, carrier: Carrier, chance: random.Random) -> str:
         parts: list[str] = []
@@ -123,6 +182,25 @@ class Variants:
 
     def _phrase(self, kind: str, chance: random.Random) -> str:
         return chance.choice(chance.choice(self._pools[kind]))
+
+
+def _between(carriers: Sequence[Carrier]) -> list[str]:
+    """What stands between two spans of a sentence, once each."""
+    found = {
+        carrier.text[one.end : other.start]: None for carrier in carriers for one, other in pairwise(carrier.spans)
+    }  # fmt: skip
+    return [text for text in found if text[:1] in _OPENING and text[-1:] == " "]
+
+
+def _other_words(carriers: Sequence[Carrier]) -> list[str]:
+    """The words that stand outside of all spans, once each."""
+    found: dict[str, None] = {}
+    for carrier in carriers:
+        ends = [0, *(span.end for span in carrier.spans)]
+        begins = [*(span.start for span in carrier.spans), len(carrier.text)]
+        for at, end in zip(ends, begins, strict=True):
+            found |= dict.fromkeys(word.lower() for word in _WORD.findall(carrier.text[at:end]))
+    return list(found)
 
 
 def _spans(text: str, mentions: Sequence[Mention]) -> tuple[_Span, ...]:

@@ -57,6 +57,20 @@ def test_what_a_run_leaves(trained, source):
     assert len(config["temperatures"]) == len(config["label_names"]) == 14
 
 
+def test_the_last_epoch_is_kept_where_the_recipe_says_so(source, tmp_path):
+    fields = {"made": 0, "max_length": 48}
+    two, three = ({"epochs": epochs, "patience": 1, "learning_rate": 1e-9} for epochs in (2, 3))
+    early = train([str(source)], tmp_path / "best", changed(**fields, weak=three | {"keep": "best"}))
+    whole = train([str(source)], tmp_path / "last", changed(**fields, weak=three | {"keep": "last"}))
+    other = train([str(source)], tmp_path / "two", changed(**fields, weak=two | {"keep": "last"}))
+    # at so low a rate no epoch is better than the first
+    assert [len(done.epochs) for done in (early, whole, other)] == [2, 3, 2]
+    assert len({(done.folder / WEIGHTS).read_bytes() for done in (early, whole, other)}) == 3
+    assert whole.weighted_f1 == whole.epochs[-1].weighted_f1
+    again = train([str(source)], tmp_path / "last", changed(**fields, weak=three | {"keep": "last"}), resume=True)
+    assert (again.untouched, again.weighted_f1) == (True, whole.weighted_f1)
+
+
 class Interrupted(Exception):
     pass
 
@@ -181,6 +195,17 @@ def gold_of(invented, path, number=80):
     lines = [{"id": record["id"], "labels": record["labels"]} for record in invented[:number]]
     path.write_text("".join(json.dumps(line) + "\n" for line in lines))
     return path
+
+
+def test_gold_reports_are_also_learned_said_otherwise(source, trained, invented, tmp_path):
+    gold = [gold_of(invented, tmp_path / "gold.jsonl", 30)]
+    fields = {"encoder": {"source": str(trained.folder)}, "weak": {"epochs": 0}, "gold": {"epochs": 1}, "made": 0}
+    seen = {}
+    for copies in (0, 2):
+        recipe = changed(**fields, heldout=0.3, rewritten=copies)
+        seen[copies] = train([str(source)], tmp_path / f"run{copies}", recipe, gold=gold).counts
+    assert seen[2]["gold, training"] == 3 * seen[0]["gold, training"]
+    assert seen[2]["gold, held out"] == seen[0]["gold, held out"]
 
 
 def test_a_trained_labeler_goes_on_with_gold_alone(source, trained, invented, tmp_path):

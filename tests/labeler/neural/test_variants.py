@@ -66,3 +66,20 @@ def test_any_texts(texts, seed):
     made = Variants(RULES, texts, "chexpert14.v1").sentences(5, seed)
     assert len(made) in (0, 5)
     assert all(made)
+
+
+def test_a_sentence_may_end_as_another_does(variants):
+    made = variants.sentences(3000, 0)
+    both = [text for text in made if "pleural effusion" in text.lower() and "rib" in text.lower()]
+    assert both
+
+
+def test_words_without_meaning_are_exchanged_and_those_with_it_are_not():
+    plain = Variants(RULES, TEXTS, "chexpert14.v1")
+    known = {word for text in plain.sentences(2000, 1) for word in text.lower().rstrip(".").split()}
+    strange = {word for text in plain.sentences(2000, 1, strange=1.0) for word in text.lower().rstrip(".").split()}
+    # halves of words that stand in no text and no lexicon
+    assert {"normft", "leftze"} & (strange - known) or len(strange - known) > 3
+    assert plain.sentences(50, 2) == plain.sentences(50, 2, strange=0.0)
+    states = RULES.states([Report("", text) for text in plain.sentences(500, 3, strange=1.0)])
+    assert sum(state is not None for row in states for state in row) > 200
