@@ -126,8 +126,10 @@ def _from_coco(text: str, path: Path) -> DetectionFile:
     if not isinstance(data, dict) or not all(isinstance(data.get(part), list) for part in parts):
         raise DataError("data.json", f"not COCO: it has no lists {', '.join(parts)}", where=str(path),
                         hint="a list of results alone does not say which films were looked at")  # fmt: skip
-    images = {each.get("id"): _looked(each) for each in data["images"] if isinstance(each, dict)}
-    labels = {each.get("id"): each.get("name") for each in data["categories"] if isinstance(each, dict)}
+    images = {each["id"]: _looked(each) for each in data["images"] if _has_id(each)}
+    labels = {
+        each["id"]: each["name"] for each in data["categories"] if _has_id(each) and isinstance(each.get("name"), str)
+    }
     found: list[Detection | Reject] = []
     for number, entry in enumerate(data["annotations"], 1):
         entry = entry if isinstance(entry, dict) else {}
@@ -135,8 +137,11 @@ def _from_coco(text: str, path: Path) -> DetectionFile:
         bbox = entry.get("bbox")
         corners = _corners(bbox) if isinstance(bbox, list) else []
         found.append(_checked(image.image_id if image else "", label or "", corners, entry.get("score"), path, number))
-    known = tuple(name for name in labels.values() if isinstance(name, str))
-    return _file(path, found, tuple(image for image in images.values() if image), known)
+    return _file(path, found, tuple(image for image in images.values() if image), tuple(labels.values()))
+
+
+def _has_id(entry: object) -> bool:
+    return isinstance(entry, dict) and isinstance(entry.get("id"), int | str)
 
 
 def _get(of: Mapping[Any, Any], key: object) -> Any:

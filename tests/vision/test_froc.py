@@ -5,7 +5,10 @@ import json
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
+from corpora.errors import DataError
 from corpora.statistics.froc import RATES, Detections
 from vision.box_precision import THRESHOLDS, average_precision, coco_match, precision_by_label, precision_marks
 from vision.detections import Detection, Looked, detections_coco, detections_csv, read_detections
@@ -131,6 +134,40 @@ def test_coco_counts_a_second_hit_as_false_and_takes_an_overlap_of_the_threshold
     assert coco_match([[0, 0, 10, 10]], twice, [0.5]).tolist() == [[True, False]]
     half = Detections(np.array([[0, 0, 5, 10]], float), np.array([0.9]))
     assert coco_match([[0, 0, 10, 10]], half, THRESHOLDS)[:2].tolist() == [[True], [False]]
+
+
+anything = st.recursive(
+    st.none() | st.booleans() | st.integers(-3, 3) | st.floats() | st.text(max_size=4),
+    lambda inner: st.lists(inner, max_size=4)
+    | st.dictionaries(
+        st.sampled_from(["id", "name", "image_id", "file_name", "category_id", "bbox", "score", "width"]), inner,
+        max_size=6,
+    ),
+    max_leaves=12,
+)  # fmt: skip
+
+
+@given(
+    st.fixed_dictionaries({name: st.lists(anything, max_size=3) for name in ("images", "categories", "annotations")})
+)
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_any_json_is_read_or_rejected(tmp_path, data):
+    (tmp_path / "any.json").write_text(json.dumps(data))
+    found = read_detections(tmp_path / "any.json")
+    assert len(found.detections) + len(found.rejects) == len(data["annotations"])
+
+
+@given(st.text(max_size=60))
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_any_table_is_read_or_refused(tmp_path, text):
+    head = "image_id,class_name,score,x_min,y_min,x_max,y_max\n"
+    (tmp_path / "any.csv").write_text(head + text, encoding="utf-8", errors="replace")
+    try:
+        found = read_detections(tmp_path / "any.csv")
+    except DataError as error:
+        assert error.code == "data.csv"
+    else:
+        assert all(each.corners[0] + 0.5 >= 0 and each.corners[2] > each.corners[0] for each in found.detections)
 
 
 @pytest.fixture
