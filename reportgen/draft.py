@@ -57,9 +57,9 @@ def draft(
 ) -> DraftSummary:
     """Draft the studies of ``source`` (a corpus, a folder of films, a film) with the drafter ``run`` into ``out``.
 
-    With several ``candidates`` a study gets sampled drafts until one says what the encoder sees, so many at most, and the
-    one that agrees best is kept. Raises ``ConfigError`` (``model.*``, ``report.adapter``, ``config.value``), ``DataError``
-    (``report.no_studies``, ``data.*``) and ``RunError`` (``report.memory``, ``run.*``).
+    With several ``candidates`` a study gets sampled drafts until one says what the encoder sees, so many at most, and
+    the one that agrees best is kept. Raises ``ConfigError`` (``model.*``, ``report.adapter``, ``config.value``),
+    ``DataError`` (``report.no_studies``, ``data.*``) and ``RunError`` (``report.memory``, ``run.*``).
     """
     begun = time.monotonic()
     how = replace(how or Decoding(), **({"sample": True} if candidates > 1 else {}))
