@@ -71,7 +71,7 @@ def drafted(folder, corpus, changes, seconds):
     pretraining = recipe("report/pretrain-small", ReportPretrainRecipe)
     timed("decoder", seconds, lambda: pretrain([str(corpus)], decoder, pretraining, leave_out=outside, resume=True))
     training = recipe("report/phantom", ReportTrainRecipe, [f"decoder_source={json.dumps(str(decoder))}", *changes])
-    trained = timed("drafter", seconds, lambda: train(
+    trained = timed("training", seconds, lambda: train(
         corpus, eye, run, training, cache=cache, seen=seen, resume=True, told=lambda epoch: said(epoch)
     ))  # fmt: skip
     given = {"part": "test", "cache": cache, "seen": seen}
