@@ -62,7 +62,8 @@ def draft(
     ``DataError`` (``report.no_studies``, ``data.*``) and ``RunError`` (``report.memory``, ``run.*``).
     """
     begun = time.monotonic()
-    how = replace(how or Decoding(), **({"sample": True} if candidates > 1 else {}))
+    how = how or Decoding()
+    how = replace(how, sample=how.sample or candidates > 1)
     within, target = allowance(max_failures), output_target(out, "drafts.jsonl")
     if target.format != "jsonl":
         raise ConfigError("config.value", "drafts are written as .jsonl", where=str(out), hint="radloop report export")

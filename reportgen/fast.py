@@ -49,7 +49,7 @@ def _grouped_attention(
 ALL_ATTENTION_FUNCTIONS.register(_GROUPED, _grouped_attention)
 
 
-class _Slots(StaticLayer):
+class _Slots(StaticLayer):  # type: ignore[no-untyped-call]
     """Keys and values of a layer; new ones go where ``place`` says."""
 
     def __init__(self, length: int, place: Tensor) -> None:
@@ -59,6 +59,7 @@ class _Slots(StaticLayer):
     def update(self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any) -> tuple[Tensor, Tensor]:
         if not self.is_initialized:
             self.lazy_initialization(key_states, value_states)
+        assert self.keys is not None and self.values is not None
         self.keys.index_copy_(2, self.place, key_states)
         self.values.index_copy_(2, self.place, value_states)
         return self.keys, self.values
@@ -91,7 +92,7 @@ class Greedy:
         weight = decoder.get_input_embeddings().weight
         self.device, self.dtype = weight.device, weight.dtype
         self.layers = [_Slots(self.length, self._zeros(1)) for _ in range(decoder.config.num_hidden_layers)]
-        self.cache = Cache(layers=self.layers)
+        self.cache = Cache(layers=list(self.layers))
         named = inspect.signature(decoder.forward).parameters
         self.cache_name = "cache" if "cache" in named else "past_key_values"
         # all that a step reads and writes
@@ -204,7 +205,7 @@ class Greedy:
         self._choose(logits)
 
     def _record(self) -> None:
-        side = torch.cuda.Stream()
+        side = torch.cuda.Stream()  # type: ignore[no-untyped-call]
         side.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(side):
             # what is compiled or chosen on first use must be done before a recording

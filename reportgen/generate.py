@@ -57,7 +57,7 @@ def generate(
     sure: bool = True,
 ) -> list[Drafted]:  # fmt: skip
     """Drafts of studies; the same seed and rows give the same drafts. ``sure`` works out the probabilities."""
-    model.eval()
+    model.train(False)
     batch = desk.batch(rows, targets=False)
     device = model.device
     films, ids, mask = batch.films.to(device), batch.ids.to(device), batch.mask.to(device)

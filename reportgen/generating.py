@@ -130,7 +130,7 @@ def eye_of(run: Path) -> Drafter:
     eye = Drafter(DrafterConfig(encoder.config, small, _SIDE, films))
     eye.encoder.load_state_dict(encoder.state_dict())
     torch.nn.Module.to(eye, encoder.device)
-    eye.eval()
+    eye.train(False)
     return eye
 
 

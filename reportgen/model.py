@@ -91,6 +91,11 @@ class Drafter(PreTrainedModel):  # type: ignore[no-untyped-call]
     main_input_name = "input_ids"
     supports_gradient_checkpointing = True
     config: DrafterConfig
+    usual_mean: Tensor
+    usual_spread: Tensor
+    usual_limit: Tensor
+    #: A recording of greedy steps, kept for the next batch.
+    greedy: Any = None
 
     def __init__(self, config: DrafterConfig) -> None:
         super().__init__(config)
@@ -129,12 +134,12 @@ class Drafter(PreTrainedModel):  # type: ignore[no-untyped-call]
 
     def _freeze_encoder(self) -> None:
         self.encoder.requires_grad_(False)
-        self.encoder.eval()
+        self.encoder.train(False)
 
     def train(self, mode: bool = True) -> Drafter:
         """As of any module, but the encoder stays as it is: frozen BatchNorm would still move its statistics."""
         super().train(mode)
-        self.encoder.eval()
+        self.encoder.train(False)
         return self
 
     def get_input_embeddings(self) -> nn.Module:
@@ -190,7 +195,7 @@ class Drafter(PreTrainedModel):  # type: ignore[no-untyped-call]
             inputs_embeds=embeds, attention_mask=mask, position_ids=places, labels=labels, use_cache=False, **kwargs
         )
 
-    def generate(self, films: Films, input_ids: Tensor, attention_mask: Tensor, **kwargs: Any) -> Tensor:  # type: ignore[override]
+    def generate(self, films: Films, input_ids: Tensor, attention_mask: Tensor, **kwargs: Any) -> Tensor:
         """New tokens [B, T'] behind the prompt, and nothing else; ``kwargs`` are those of ``generate``."""
         embeds, mask = self.joined(films, input_ids, attention_mask)
         # max_length would count the prefix

@@ -177,28 +177,22 @@ class _Reading:
         self.learned, self.heldout = _ids(tokenizer, learned, recipe), _ids(tokenizer, heldout, recipe)
         self.lengths = np.array([len(prompt) + len(target) for prompt, target in self.learned])
 
-    def _ids(self, tokenizer: Any, targets: Sequence[Target]) -> list[list[int]]:
-        prompts = [prompt_of() for _ in targets]
-        if self.recipe.hints:
-            hints = labels_in(self.recipe.hints, [target.text for target in targets], self.labels)
-            prompts = [with_hints(prompt, labels) for prompt, labels in zip(prompts, hints, strict=True)]
-        texts = [f"{prompt}{target.marked}" for prompt, target in zip(prompts, targets, strict=True)]
-        return [ids[: self.recipe.max_tokens] for ids in tokenizer(texts, add_special_tokens=False)["input_ids"]]
-
     def loss(self, rows: NDArray[np.int64]) -> Tensor:
         """The mean loss of a token."""
         return self._loss([self.learned[row] for row in rows])
 
     def _loss(self, texts: Sequence[_Ids]) -> Tensor:
         longest = max(len(prompt) + len(target) for prompt, target in texts)
-        ids, mask, labels = [], [], []
+        ids: list[list[int]] = []
+        mask: list[list[int]] = []
+        labels: list[list[int]] = []
         for prompt, target in texts:
             here = len(prompt) + len(target)
             ids.append([*prompt, *target, *[self.pad] * (longest - here)])
             mask.append([1] * here + [0] * (longest - here))
             labels.append([*[_IGNORED] * len(prompt), *target, *[_IGNORED] * (longest - here)])
-        ids, mask, labels = (torch.tensor(each, device=self.model.device) for each in (ids, mask, labels))
-        found: Tensor = self.model(input_ids=ids, attention_mask=mask, labels=labels, use_cache=False).loss
+        made = [torch.tensor(each, device=self.model.device) for each in (ids, mask, labels)]
+        found: Tensor = self.model(input_ids=made[0], attention_mask=made[1], labels=made[2], use_cache=False).loss
         return found
 
     def measure(self) -> tuple[float, dict[str, float]]:

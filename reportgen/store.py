@@ -35,7 +35,7 @@ def save_drafter(model: Drafter, tokenizer: Any, folder: Path) -> None:
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
         if isinstance(model.decoder, PeftModel):
-            model.decoder.save_pretrained(folder / ADAPTER)
+            model.decoder.save_pretrained(str(folder / ADAPTER))
             with peft_quiet():
                 model.decoder = model.decoder.unload()
             _forget_peft(model.decoder)
@@ -58,7 +58,7 @@ def load_drafter(
     quiet()
     try:
         model: Drafter = Drafter.from_pretrained(folder, local_files_only=True)
-        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)  # type: ignore[no-untyped-call]
+        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
     except Exception as error:  # safetensors, torch and transformers raise their own kinds for damaged files
         raise ConfigError(
             "model.damaged", "its files cannot be read, or do not fit each other", where=str(run),
@@ -73,7 +73,7 @@ def load_drafter(
                 model.decoder = model.decoder.merge_and_unload()
             _forget_peft(model.decoder)
     nn.Module.to(model, torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu")))
-    model.eval()
+    model.train(False)
     return model, tokenizer
 
 
