@@ -9,7 +9,7 @@ import hashlib
 import json
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from corpora.errors import ConfigError, DataError, RunError
 from corpora.runs import OutputTarget, begin, discard_work, output_target, writing
 from corpora.types import Reject
 from reportgen.data import Desk, Example, Sight, Telling, by_length, examples, look, views_for
-from reportgen.flags import agreement
+from reportgen.flags import agreement, agrees
 from reportgen.generate import Decoding, Drafted, generate
 from reportgen.hints import seen_labels, study_probabilities, thresholds_of
 from reportgen.model import Drafter
@@ -57,13 +57,17 @@ def draft(
 ) -> DraftSummary:
     """Draft the studies of ``source`` (a corpus, a folder of films, a film) with the drafter ``run`` into ``out``.
 
-    With several ``candidates`` each study gets so many sampled drafts, of which the one that agrees best with the
-    encoder is kept. Raises ``ConfigError`` (``model.*``, ``report.adapter``, ``config.value``), ``DataError``
-    (``report.no_studies``, ``data.*``) and ``RunError`` (``report.memory``, ``run.*``).
+    With several ``candidates`` a study gets sampled drafts until one says what the encoder sees, so many at most, and
+    the one that agrees best is kept. Raises ``ConfigError`` (``model.*``, ``report.adapter``, ``config.value``),
+    ``DataError`` (``report.no_studies``, ``data.*``) and ``RunError`` (``report.memory``, ``run.*``).
     """
     begun = time.monotonic()
     how = how or Decoding()
+<<<<<<< HEAD
     how = replace(how, sample=True) if candidates > 1 else how
+=======
+    how = replace(how, sample=how.sample or candidates > 1)
+>>>>>>> 9b2385fb56450892f733b7f8078d4a4055ee5e65
     within, target = allowance(max_failures), output_target(out, "drafts.jsonl")
     if target.format != "jsonl":
         raise ConfigError("config.value", "drafts are written as .jsonl", where=str(out), hint="radloop report export")
@@ -106,17 +110,29 @@ class Drafting:
 
     def records(self, number: int, rows: NDArray[np.int64]) -> list[Record]:
         """The records of a batch, one for each study, in its order."""
-        several = [self._generated(number * 1009 + turn, rows) for turn in range(self.candidates)]
-        made = [[self._record(row, drafted) for row, drafted in zip(rows, found, strict=True)] for found in several]
-        return [self._best(choices) for choices in zip(*made, strict=True)]
+        best: dict[int, Record] = {}
+        left = rows
+        for turn in range(self.candidates):
+            found = self._generated(number * 1009 + turn, left)
+            for row, drafted in zip(left, found, strict=True):
+                record = self._record(row, drafted)
+                if row not in best or self._worth(record) > self._worth(best[row]):
+                    best[row] = record
+            # only what does not say yet what the encoder sees is drafted again
+            left = np.array([row for row in left if not self._agrees(best[row])], dtype=np.int64)
+            if not len(left):
+                break
+        return [best[row] for row in rows]
 
-    def _best(self, choices: Sequence[Record]) -> Record:
-        if len(choices) == 1:
-            return choices[0]
-        return max(choices, key=lambda record: (
-            bool(record["text"]), agreement(record["labels"], record["probabilities"], self.recorder.thresholds),
-            record["confidence"] or 0.0,
-        ))  # fmt: skip
+    def _worth(self, record: Record) -> tuple[bool, float, float]:
+        fit = agreement(self._states(record), record["probabilities"], self.recorder.thresholds)
+        return bool(record["text"]), fit, record["confidence"] or 0.0
+
+    def _agrees(self, record: Record) -> bool:
+        return bool(record["text"]) and agrees(self._states(record), record["probabilities"], self.recorder.thresholds)
+
+    def _states(self, record: Record) -> dict[str, Any]:
+        return {label: record["labels"].get(label) for label in self.recorder.reader.schema.labels}
 
     def _generated(self, number: int, rows: NDArray[np.int64]) -> list[Drafted]:
         try:

@@ -48,6 +48,19 @@ def flags(
     return found
 
 
+def agrees(states: Mapping[str, State], probabilities: Mapping[str, float], thresholds: Mapping[str, float]) -> bool:
+    """Whether a draft says the labels that the encoder sees, surely or perhaps, and no other.
+
+    >>> agrees({"Edema": -1}, {"Edema": 0.9}, {}), agrees({"Edema": -1}, {"Edema": 0.2}, {})
+    (True, False)
+    """
+    return all(
+        (p >= thresholds.get(label, 0.5)) == (states[label] in (1, -1))
+        for label, p in probabilities.items()
+        if label != _NORMAL and label in states
+    )
+
+
 def agreement(
     states: Mapping[str, State], probabilities: Mapping[str, float], thresholds: Mapping[str, float]
 ) -> float:

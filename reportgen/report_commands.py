@@ -134,7 +134,8 @@ def draft_cli(
     temperature: Annotated[float, typer.Option(min=0.01, metavar="T", help="Temperature of sampling.")] = 1.0,
     top_p: Annotated[float, typer.Option(min=0.01, max=1, metavar="P", help="Mass of tokens to draw from.")] = 1.0,
     candidates: Annotated[
-        int, typer.Option(min=1, metavar="N", help="Sampled drafts a study; the one that fits the encoder is kept.")
+        int,
+        typer.Option(min=1, metavar="N", help="Sampled drafts a study, until one fits the encoder."),
     ] = 1,
     block: Annotated[int, typer.Option(min=0, metavar="N", help="Word groups that may not come twice; 3 or 0.")] = 0,
     max_tokens: Annotated[int, typer.Option(min=1, metavar="N", help="Longest draft in tokens.")] = 160,

@@ -188,7 +188,7 @@ class Training:
         base = sum(value.numel() for value in decoder.parameters())
         torch.manual_seed(self.recipe.seed)
         adapters = LoraConfig(
-            r=lora.rank, lora_alpha=lora.alpha, lora_dropout=lora.dropout, target_modules=lora.targets,
+            r=lora.rank, lora_alpha=int(lora.alpha), lora_dropout=lora.dropout, target_modules=lora.targets,
             task_type="CAUSAL_LM", fan_in_fan_out=decoder.config.model_type == "gpt2",
         )  # fmt: skip
         try:

@@ -4,7 +4,7 @@
 
 FOLDER is that of ``tests.benchmarks.vision_phantom`` (its corpus, split, cache and encoder are taken, or made). Steps:
 a decoder from the training reports (``report/pretrain-small``), a drafter (``report/phantom``), drafts of the test
-part (the best of 4 sampled ones by agreement with the encoder, and greedy ones, merged and unmerged), and those of the
+part (sampled until one agrees with the encoder, 16 at most, and greedy ones, merged and unmerged), and those of the
 registered generators: with the encoder's own thresholds, and (label-template, retrieval) with the drafter's.
 Labels of a draft are those that rules.v1 reads in it, surely or perhaps; truth is that of
 ``vision_phantom``. Macro F1 is over the thirteen findings. Intervals are percentile bootstraps by patient, 2,000
@@ -41,7 +41,7 @@ REPLICATES = 2000
 BLIND = ("constant.v1", "most-common.v1", "random-train.v1")
 LOOKING = ("label-template.v1", "nearest-neighbour.v1", "retrieval.v1")
 NORMAL = "No Finding"
-CANDIDATES = 4
+CANDIDATES = 16
 
 
 def said(text):
@@ -71,7 +71,7 @@ def drafted(folder, corpus, changes, seconds):
     pretraining = recipe("report/pretrain-small", ReportPretrainRecipe)
     timed("decoder", seconds, lambda: pretrain([str(corpus)], decoder, pretraining, leave_out=outside, resume=True))
     training = recipe("report/phantom", ReportTrainRecipe, [f"decoder_source={json.dumps(str(decoder))}", *changes])
-    trained = timed("drafter", seconds, lambda: train(
+    trained = timed("training", seconds, lambda: train(
         corpus, eye, run, training, cache=cache, seen=seen, resume=True, told=lambda epoch: said(epoch)
     ))  # fmt: skip
     given = {"part": "test", "cache": cache, "seen": seen}

@@ -14,7 +14,9 @@ from PIL import Image
 import reportgen.train as training_module
 from corpora.errors import ConfigError, DataError, RunError
 from reportgen.draft import draft
+from reportgen.flags import agreement
 from reportgen.generate import Decoding
+from reportgen.hints import thresholds_of
 from reportgen.loop import fit
 from reportgen.store import load_drafter
 from reportgen.train import train
@@ -137,11 +139,24 @@ def test_an_interrupted_draft_goes_on_to_the_same_file(drafter, films, tmp_path)
         drafts(drafter, films, tmp_path / "r.jsonl", how=how, part="train", batch_size=4, resume=True, seed=9)
 
 
+def _worth(record, thresholds):
+    states = {label: record["labels"].get(label) for label in thresholds}
+    return bool(record["text"]), agreement(states, record["probabilities"], thresholds)
+
+
 def test_of_candidates_the_one_that_fits_the_encoder_is_kept(drafter, films, tmp_path):
     one = drafts(drafter, films, tmp_path / "one.jsonl", part="test", how=Decoding(24, sample=True))
     best = drafts(drafter, films, tmp_path / "best.jsonl", part="test", candidates=6)
     assert best.flagged <= one.flagged
     assert best.empty <= one.empty
+    drafts(drafter, films, tmp_path / "again.jsonl", part="test", candidates=6, how=Decoding(24, sample=True))
+    drafts(drafter, films, tmp_path / "more.jsonl", part="test", candidates=9, how=Decoding(24, sample=True))
+    thresholds = thresholds_of(load_drafter(drafter)[0])
+    worth = [
+        [_worth(record, thresholds) for record in read_records(tmp_path / f"{n}.jsonl")] for n in ("again", "more")
+    ]
+    # more of them never make a draft worse
+    assert all(more >= fewer for fewer, more in zip(*worth, strict=True))
 
 
 def test_one_section_alone(drafter, films, tmp_path):
