@@ -1,6 +1,6 @@
 """The hand of radloop: drafts of reports, and the benchmarks that score them.
 
-Here are metrics, named protocols and the benchmark. To come: an encoder joined to a language model, training, drafting.
+A drafter joins the encoder to a language model; generators, metrics and named protocols say what it is worth.
 """
 
 __all__: list[str] = []

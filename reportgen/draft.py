@@ -63,11 +63,7 @@ def draft(
     """
     begun = time.monotonic()
     how = how or Decoding()
-<<<<<<< HEAD
-    how = replace(how, sample=True) if candidates > 1 else how
-=======
     how = replace(how, sample=how.sample or candidates > 1)
->>>>>>> 9b2385fb56450892f733b7f8078d4a4055ee5e65
     within, target = allowance(max_failures), output_target(out, "drafts.jsonl")
     if target.format != "jsonl":
         raise ConfigError("config.value", "drafts are written as .jsonl", where=str(out), hint="radloop report export")

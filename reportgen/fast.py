@@ -59,19 +59,10 @@ class _Slots(StaticLayer):  # type: ignore[no-untyped-call]
     def update(self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any) -> tuple[Tensor, Tensor]:
         if not self.is_initialized:
             self.lazy_initialization(key_states, value_states)
-<<<<<<< HEAD
-        keys, values = self.keys, self.values
-        if keys is None or values is None:
-            raise RuntimeError("the cache of a layer is not there after it was made")
-        keys.index_copy_(2, self.place, key_states)
-        values.index_copy_(2, self.place, value_states)
-        return keys, values
-=======
         assert self.keys is not None and self.values is not None
         self.keys.index_copy_(2, self.place, key_states)
         self.values.index_copy_(2, self.place, value_states)
         return self.keys, self.values
->>>>>>> 9b2385fb56450892f733b7f8078d4a4055ee5e65
 
     def get_seq_length(self, *args: Any, **kwargs: Any) -> int:
         return 0
@@ -101,11 +92,7 @@ class Greedy:
         weight = decoder.get_input_embeddings().weight
         self.device, self.dtype = weight.device, weight.dtype
         self.layers = [_Slots(self.length, self._zeros(1)) for _ in range(decoder.config.num_hidden_layers)]
-<<<<<<< HEAD
-        self.cache = Cache(layers=list[Any](self.layers))
-=======
         self.cache = Cache(layers=list(self.layers))
->>>>>>> 9b2385fb56450892f733b7f8078d4a4055ee5e65
         named = inspect.signature(decoder.forward).parameters
         self.cache_name = "cache" if "cache" in named else "past_key_values"
         # all that a step reads and writes

@@ -94,13 +94,8 @@ class Drafter(PreTrainedModel):  # type: ignore[no-untyped-call]
     usual_mean: Tensor
     usual_spread: Tensor
     usual_limit: Tensor
-<<<<<<< HEAD
-    #: A recording of greedy decoding, for the next batch (``reportgen.generate``).
-    greedy: Any
-=======
     #: A recording of greedy steps, kept for the next batch.
     greedy: Any = None
->>>>>>> 9b2385fb56450892f733b7f8078d4a4055ee5e65
 
     def __init__(self, config: DrafterConfig) -> None:
         super().__init__(config)

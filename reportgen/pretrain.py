@@ -191,13 +191,8 @@ class _Reading:
             ids.append([*prompt, *target, *[self.pad] * (longest - here)])
             mask.append([1] * here + [0] * (longest - here))
             labels.append([*[_IGNORED] * len(prompt), *target, *[_IGNORED] * (longest - here)])
-<<<<<<< HEAD
-        of, seen, told = (torch.tensor(each, device=self.model.device) for each in (ids, mask, labels))
-        found: Tensor = self.model(input_ids=of, attention_mask=seen, labels=told, use_cache=False).loss
-=======
         made = [torch.tensor(each, device=self.model.device) for each in (ids, mask, labels)]
         found: Tensor = self.model(input_ids=made[0], attention_mask=made[1], labels=made[2], use_cache=False).loss
->>>>>>> 9b2385fb56450892f733b7f8078d4a4055ee5e65
         return found
 
     def measure(self) -> tuple[float, dict[str, float]]:

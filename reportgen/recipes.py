@@ -41,7 +41,7 @@ class LoraRecipe(BaseModel):
     model_config = _STRICT
 
     rank: int = Field(default=16, ge=1, description="Rank of the adapters.")
-    alpha: int = Field(default=32, gt=0, description="Their scale, over the rank.")
+    alpha: int = Field(default=32, ge=1, description="Their scale, over the rank.")
     dropout: float = Field(default=0.05, ge=0, lt=1, description="Dropout in front of them.")
     targets: list[str] | Literal["all-linear"] = Field(
         default="all-linear",
