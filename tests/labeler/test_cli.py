@@ -38,7 +38,7 @@ LOAD = cache(load)
 @pytest.fixture(autouse=True)
 def _load_once(monkeypatch):
     # what a labeler says does not depend on what it labeled before; starting it is most of a short run
-    monkeypatch.setattr("labeler.batch.load", LOAD)
+    monkeypatch.setattr("labeler.several.load", LOAD)
 
 
 @pytest.fixture
