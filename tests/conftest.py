@@ -14,6 +14,9 @@ from corpora.cli import run
 
 ROOT = Path(__file__).resolve().parent.parent
 
+# several tests run at once: networks that take all cores would stand in each other's way, in commands they start, too
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 # the same examples on every machine, and no failure because a machine was busy
 settings.register_profile("radloop", derandomize=True, deadline=None, max_examples=60)
 settings.load_profile("radloop")

@@ -7,7 +7,7 @@ import pytest
 
 from tests.labeler.conftest import EAGER
 
-NAMES = ("chexpert14.v1", "vindr28.v1", "pedicxr52.v1")
+NAMES = ("chexpert14.v1", "pedicxr52.v1")
 
 
 def run(command, path, out, *args, code=1):
@@ -16,16 +16,15 @@ def run(command, path, out, *args, code=1):
     return done
 
 
-@pytest.mark.parametrize("suffix", ["csv", "jsonl", "parquet"])
-@pytest.mark.parametrize("workers", [1, 2])
-def test_each_table_is_that_of_a_run_of_its_own(command, source, tmp_path, suffix, workers):
-    path = source(300)
+@pytest.mark.parametrize(("suffix", "workers"), [("csv", 2), ("jsonl", 1), ("parquet", 1)])
+def test_each_table_is_that_of_a_run_of_its_own(command, radloop, source, tmp_path, suffix, workers):
+    path = source(150)
     several = tmp_path / f"labels.{suffix}"
-    run(command, path, several, "--schema", "chexpert14,vindr28.v1, pedicxr52", "--workers", workers)
+    run(command, path, several, "--schema", "chexpert14, pedicxr52.v1", "--workers", workers)
     assert not several.exists()
     for name in NAMES:
         alone = tmp_path / name / f"labels.{suffix}"
-        run(command, path, alone, "--schema", name)
+        assert radloop("label", "run", path, "-o", alone, "--schema", name).code == 1
         assert several.with_name(f"labels.{name}.{suffix}").read_bytes() == alone.read_bytes()
         failures = f"labels.{suffix}.failures.jsonl"
         assert several.with_name(failures).read_bytes() == alone.with_name(failures).read_bytes()
@@ -48,16 +47,16 @@ def test_evidence_counts_and_a_schema_in_a_file(command, source, tmp_path):
 
 def test_killed_and_resumed(paced, command, source, tmp_path):
     expected = tmp_path / "alone" / "labels.csv"
-    run(command, source(800), expected, "--schema", "chexpert14,nih14")
+    run(command, source(500), expected, "--schema", "chexpert14,nih14")
     out = tmp_path / "labels.csv"
-    options = ("--labeler", "rules.v1", "--schema", "chexpert14,nih14", "--workers", 2, "--resume")
+    options = ("--labeler", "rules.v1", "--schema", "chexpert14,nih14", "--workers", 1, "--resume")
     first = paced(out, *options)
-    first.feed(0, 600)
+    first.feed(0, 400)
     first.wait_for(200)
     first.kill(signal.SIGKILL)
     first.end()
     again = paced(out, *options)
-    again.feed(0, 800)
+    again.feed(0, 500)
     code, said = again.end()
     assert code == 1
     assert "of them before the interruption" in said
