@@ -57,10 +57,20 @@ def save_checkpoint(path: Path, key: str, course: Course, model: torch.nn.Module
 
 
 def load_checkpoint(path: Path, key: str, model: torch.nn.Module, optimizer: Any) -> Course:
-    """Where a stage stood; ``model`` and ``optimizer`` are set to it. Raises ``RunError``: ``run.damaged``,
-    ``run.changed``."""
+    """Where a stage stood; ``model`` and ``optimizer`` are set to it. Raises as ``read_checkpoint``."""
+    state = read_checkpoint(path, key, model, optimizer)
+    device = next(model.parameters()).device
+    return Course(
+        [Epoch(**epoch) for epoch in state["epochs"]], state["best_epoch"], state["best_score"], state["best"],
+        {name: value.to(device) for name, value in state["average"].items()}, state["step"], state["losses"],
+    )  # fmt: skip
+
+
+def read_checkpoint(path: Path, key: str, model: torch.nn.Module, optimizer: Any) -> dict[str, Any]:
+    """What a checkpoint holds; ``model`` and ``optimizer`` are set to it. Raises ``RunError``: ``run.damaged``, and
+    ``run.changed`` if it is of a run with another ``key``."""
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
+        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # what torch raises for a damaged file depends on where it is damaged
         hint = "run without --resume to start over"
         raise RunError("run.damaged", "the checkpoint cannot be read", where=str(path), hint=hint) from error
@@ -68,11 +78,7 @@ def load_checkpoint(path: Path, key: str, model: torch.nn.Module, optimizer: Any
         raise changed_run(path)
     model.load_state_dict(state["model"])
     optimizer.load_state_dict(state["optimizer"])
-    device = next(model.parameters()).device
-    return Course(
-        [Epoch(**epoch) for epoch in state["epochs"]], state["best_epoch"], state["best_score"], state["best"],
-        {name: value.to(device) for name, value in state["average"].items()}, state["step"], state["losses"],
-    )  # fmt: skip
+    return state
 
 
 def changed_run(where: Path) -> RunError:

@@ -21,7 +21,7 @@ from corpora.errors import RunError
 from corpora.runs import atomic_writer
 from vision.augment import augmented
 from vision.batches import Store, read_ahead, to_greys
-from vision.checkpoint import changed_run
+from vision.checkpoint import read_checkpoint
 from vision.contrast import Contrast, mix_of
 from vision.contrast_recipe import PretrainCourse
 from vision.reports import Reports
@@ -223,15 +223,5 @@ class _Pretrainer:
 
 
 def _load(stage: PretrainStage, model: Contrast, optimizer: Any) -> PretrainState:
-    try:
-        state = torch.load(stage.checkpoint, map_location="cpu", weights_only=True)
-    except Exception as error:  # what torch raises for a damaged file depends on where it is damaged
-        hint = "run without --resume to start over"
-        raise RunError(
-            "run.damaged", "the checkpoint cannot be read", where=str(stage.checkpoint), hint=hint
-        ) from error
-    if state["key"] != stage.key:
-        raise changed_run(stage.checkpoint)
-    model.load_state_dict(state["model"])
-    optimizer.load_state_dict(state["optimizer"])
+    state = read_checkpoint(stage.checkpoint, stage.key, model, optimizer)
     return PretrainState([PretrainEpoch(**epoch) for epoch in state["epochs"]], state["step"], state["rows"])

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from corpora.allowance import allowance
+from vision.options import AsJson, Cache, Resume, Split
 
 if TYPE_CHECKING:
     from vision.detector_loop import DetectorEpoch
@@ -70,17 +71,13 @@ def train_detector_cli(
     init: Annotated[
         str | None, typer.Option(metavar="WEIGHTS", help="Weights of the backbone: of pretrain, train, or a file.")
     ] = None,
-    split: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Split by patient; split.csv of the corpus if not given.")
-    ] = None,
-    cache: Annotated[
-        Path | None, typer.Option(metavar="CACHE", help="Folder of fitted films; made there if it is not there.")
-    ] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on where an interrupted run stopped.")] = False,
+    split: Split = None,
+    cache: Cache = None,
+    resume: Resume = False,
     max_failures: Annotated[
         str, typer.Option(metavar="N|SHARE", help="Films and boxes that may be unusable before it stops.")
     ] = "1%",
-    as_json: Annotated[bool, typer.Option("--json", help="Write the summary as JSON to stdout.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Train a detector on the films of a corpus and the boxes drawn on them."""
     recipe = detector_recipe_of(config, set_ or [], init)

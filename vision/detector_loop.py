@@ -22,7 +22,7 @@ from corpora.runs import atomic_writer
 from corpora.statistics.froc import Detections
 from vision.augment import augmented
 from vision.batches import read_ahead, to_greys
-from vision.checkpoint import changed_run
+from vision.checkpoint import read_checkpoint
 from vision.detector import FilmDetector, boxes_found
 from vision.detector_data import BoxedFilms, targets
 from vision.detector_recipe import DetectorCourse, DetectorRecipe
@@ -222,17 +222,7 @@ class _Trainer:
 
 
 def _load(stage: DetectorStage, model: FilmDetector, optimizer: Any, device: torch.device) -> DetectorState:
-    try:
-        kept = torch.load(stage.checkpoint, map_location="cpu", weights_only=True)
-    except Exception as error:  # what torch raises for a damaged file depends on where it is damaged
-        hint = "run without --resume to start over"
-        raise RunError(
-            "run.damaged", "the checkpoint cannot be read", where=str(stage.checkpoint), hint=hint
-        ) from error
-    if kept["key"] != stage.key:
-        raise changed_run(stage.checkpoint)
-    model.load_state_dict(kept["model"])
-    optimizer.load_state_dict(kept["optimizer"])
+    kept = read_checkpoint(stage.checkpoint, stage.key, model, optimizer)
     return DetectorState(
         [DetectorEpoch(**epoch) for epoch in kept["epochs"]], kept["best_epoch"], kept["best_froc"], kept["best"],
         {name: value.to(device) for name, value in kept["average"].items()}, kept["step"], kept["losses"],

@@ -10,6 +10,8 @@ from typing import Annotated
 
 import typer
 
+from vision.options import AsJson
+
 
 def predict_cli(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a trained encoder.")],
@@ -34,7 +36,7 @@ def predict_cli(
     max_failures: Annotated[
         str, typer.Option(metavar="N|SHARE", help="Films that may be unreadable before it exits with 1.")
     ] = "1%",
-    as_json: Annotated[bool, typer.Option("--json", help="Write the summary as JSON to stdout.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Predict calibrated probabilities of findings from DICOM, PNG or JPEG films, or from a corpus."""
     from corpora.bars import counting

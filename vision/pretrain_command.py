@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from vision.options import AsJson, Cache, Resume, Split
+
 if TYPE_CHECKING:
     from vision.contrast_loop import PretrainEpoch
     from vision.contrast_recipe import PretrainVisionRecipe
@@ -23,17 +25,13 @@ def pretrain_cli(
     init: Annotated[
         str | None, typer.Option(metavar="WEIGHTS", help="Weights to begin with: a run, a folder, a state dict file.")
     ] = None,
-    split: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Split by patient; split.csv of the corpus if not given.")
-    ] = None,
-    cache: Annotated[
-        Path | None, typer.Option(metavar="CACHE", help="Folder of fitted films; made there if it is not there.")
-    ] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on where an interrupted run stopped.")] = False,
+    split: Split = None,
+    cache: Cache = None,
+    resume: Resume = False,
     max_failures: Annotated[
         str, typer.Option(metavar="N|SHARE", help="Films that may be unreadable before it stops.")
     ] = "1%",
-    as_json: Annotated[bool, typer.Option("--json", help="Write the summary as JSON to stdout.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Pretrain an encoder on films without labels, or on films with their reports; the result starts `train --init`."""
     recipe = pretrain_recipe_of(config, set_ or [], init)

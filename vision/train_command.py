@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from vision.options import AsJson, Cache, Resume, Split
+
 if TYPE_CHECKING:
     from vision.checkpoint import Epoch
     from vision.recipe import VisionRecipe
@@ -29,20 +31,16 @@ def train_cli(
         str | None,
         typer.Option(metavar="RUN", help="Run on abnormalities: train the two-stream diagnosis network on top of it."),
     ] = None,
-    split: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Split by patient; split.csv of the corpus if not given.")
-    ] = None,
-    cache: Annotated[
-        Path | None, typer.Option(metavar="CACHE", help="Folder of fitted films; made there if it is not there.")
-    ] = None,
+    split: Split = None,
+    cache: Cache = None,
     confusion: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Confusion matrices of an audit, for noise_aware labels.")
     ] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on where an interrupted run stopped.")] = False,
+    resume: Resume = False,
     max_failures: Annotated[
         str, typer.Option(metavar="N|SHARE", help="Films that may be unreadable before it stops.")
     ] = "1%",
-    as_json: Annotated[bool, typer.Option("--json", help="Write the summary as JSON to stdout.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Train an image encoder on the films of a corpus and uncertain labels of its studies."""
     recipe = recipe_of(config, set_ or [], init, abnormality)
