@@ -5,7 +5,8 @@
 
 Gathered is by the mean of each feature, by its peak, or both. With ``mean_peak`` a second head looks at every place of
 the map, and a label's output is that of the means and a soft maximum over the places (log-sum-exp: Pinheiro and
-Collobert, CVPR 2015): small findings are one place of many, and are learned, and seen, where they are.
+Collobert, CVPR 2015): small findings are one place of many, and are learned, and seen, where they are. With ``peak`` it
+is the soft maximum alone.
 
 A label has one output, or three (negative, positive, uncertain) whose score is p1 / (p0 + p1), the sigmoid of their
 difference (Irvin et al. 2019). With a hierarchy the score is the product of the chain of parents (Pham et al. 2021).
@@ -146,12 +147,12 @@ class FilmEncoder(PreTrainedModel):  # type: ignore[no-untyped-call]
     def judged(self, feature_map: Tensor) -> tuple[Tensor, Tensor]:
         """The head's outputs [B, K] of a map [B, C, h, w], and the features that it was gathered to."""
         pooled = gathered(feature_map, self.config.gather)
-        if self.config.gather != "mean_peak":
+        if not self.config.gather.endswith("peak"):
             return self.head(self.drop(pooled)), pooled
-        of_mean, of_place = self.head.weight.chunk(2, dim=1)
+        *of_mean, of_place = self.head.weight.split(feature_map.shape[1], dim=1)
         placed = torch.einsum("bchw,kc->bkhw", self.drop(feature_map), of_place).float().flatten(2)
-        highest = torch.logsumexp(_SHARP * placed, dim=2) - math.log(placed.shape[2])
-        return linear(self.drop(pooled), of_mean, self.head.bias) + highest / _SHARP, pooled
+        highest = (torch.logsumexp(_SHARP * placed, dim=2) - math.log(placed.shape[2])) / _SHARP
+        return highest + (linear(self.drop(pooled), of_mean[0], self.head.bias) if of_mean else self.head.bias), pooled
 
     def own_logits(self, outputs: Tensor) -> Tensor:
         """A logit [B, L] for each label from the head's outputs [B, K], parents aside."""
@@ -181,8 +182,8 @@ class FilmEncoder(PreTrainedModel):  # type: ignore[no-untyped-call]
 
 
 def gathered(feature_map: Tensor, how: str) -> Tensor:
-    """Features [B, C] of a map [B, C, h, w]: the mean, the maximum, or both [B, 2 C]."""
-    if how in ("mean", "mean_peak"):
+    """Features [B, C] of a map [B, C, h, w]: the mean (of ``peak`` as well), the maximum, or both [B, 2 C]."""
+    if how in ("mean", "mean_peak", "peak"):
         return feature_map.mean(dim=(2, 3))
     peaks = feature_map.amax(dim=(2, 3))
     return peaks if how == "max" else torch.cat([feature_map.mean(dim=(2, 3)), peaks], dim=1)

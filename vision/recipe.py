@@ -31,9 +31,10 @@ class BackboneRecipe(BaseModel):
         default_factory=list,
         description="Planes computed from the film and seen beside it: local contrast; where a pixel lies.",
     )
-    gather: Literal["mean", "max", "mean_max", "mean_peak"] = Field(
+    gather: Literal["mean", "max", "mean_max", "mean_peak", "peak"] = Field(
         default="mean",
-        description="How a feature map becomes outputs; mean_max adds each feature's peak, mean_peak each label's.",
+        description="How a feature map becomes outputs; mean_max adds each feature's peak, mean_peak each label's; "
+        "peak is each label's alone.",
     )
     dropout: float = Field(default=0.0, ge=0, lt=1, description="Share of features dropped before the head.")
 

@@ -44,7 +44,8 @@ def prepare(folder, studies, size):
     corpus = folder / "corpus"
     folder.mkdir(parents=True, exist_ok=True)
     steps = [
-        (corpus / "manifest.json", ["corpus", "phantom", "-o", corpus, "-n", studies, "--size", size, "--resume"]),
+        (corpus / "manifest.json", ["corpus", "phantom", "-o", corpus, "-n", studies, "--size", size, "--seed", 1,
+                                    "--resume"]),
         (folder / "labels.csv", ["label", "run", corpus, "-o", folder / "labels.csv"]),
         (corpus / "split.csv", ["corpus", "split", corpus, "--labels", folder / "labels.csv", "--ratios",
                                 "train=.7,validate=.1,test=.2"]),
@@ -166,23 +167,58 @@ def made_wrong(folder, corpus, label, seed):
 
 
 def noise_table(folder, corpus, given):
-    """One label's area, plain and noise-aware, each over some seeds of noise and weights."""
-    gains, replicates, rows = [], [], {}
+    """One label's measures, plain and noise-aware, over some seeds of noise and weights."""
+    found = {kind: [] for kind in ("ignore", "noise_aware")}
     for seed in range(given.seeds):
         labels, confusion = made_wrong(folder, corpus, given.label, seed)
-        found = {}
-        for kind in ("ignore", "noise_aware"):
+        for kind, of in found.items():
             policies = json.dumps({given.label: {"uncertain": kind, "blank": "negative"}})
             changes = [*given.set, f"seed={seed}", f"policies={policies}"]
-            scores, _, seconds = fitted(folder, corpus, f"noise-{seed}-{kind}", changes, labels, confusion)
-            at = scores.labels.index(given.label)
-            found[kind] = scores.areas[at], scores.replicates()[:, at], seconds
-        gains.append(found["noise_aware"][0] - found["ignore"][0])
-        replicates.append(found["noise_aware"][1] - found["ignore"][1])
-        rows[seed] = {kind: round(float(area), 4) for kind, (area, _, _) in found.items()}
-        n = len(set(scores.patients))
-    gain = estimate(np.mean(gains), np.mean(replicates, axis=0), n)
-    return {"label": given.label, "wrong": WRONG, "audited": AUDITED, "seeds": rows, "noise_aware minus plain": gain}
+            name = f"noise-{seed}-{kind}"
+            scores, _, seconds = fitted(folder, corpus, name, changes, labels, confusion)
+            thresholds = json.loads((folder / "runs" / name / "config.json").read_text(encoding="utf-8"))["thresholds"]
+            of.append(measured(scores, given.label, thresholds[given.label]) | {"seconds": seconds})
+    n, rows = len(set(scores.patients)), {}
+    for measure in MEASURES:
+        plain, aware = (
+            (np.mean([each[measure][0] for each in of]), np.mean([each[measure][1] for each in of], axis=0))
+            for of in found.values()
+        )
+        rows[measure] = {
+            "plain": estimate(*plain, n), "noise-aware": estimate(*aware, n),
+            "noise-aware minus plain": estimate(aware[0] - plain[0], aware[1] - plain[1], n),
+        }  # fmt: skip
+    seconds = {kind: [each["seconds"] for each in of] for kind, of in found.items()}
+    said = {"label": given.label, "wrong": WRONG, "audited": AUDITED, "seeds": given.seeds, "seconds": seconds}
+    return said | {"measures": rows}
+
+
+MEASURES = ("auroc", "auprc", "brier", "log loss", "mean probability", "f1 at the model's threshold", "f1 at one half")
+
+
+def measured(scores, label, threshold):
+    """Each measure of a label on the test part, with its replicates."""
+    from sklearn.metrics import average_precision_score
+
+    def f1(s, t, cut):
+        said = s >= cut
+        return float(2 * (said & (t == 1)).sum() / max(said.sum() + (t == 1).sum(), 1))
+
+    def log_loss(s, t):
+        inside = np.clip(s, 1e-7, 1 - 1e-7)
+        return float(-np.mean(np.where(t == 1, np.log(inside), np.log(1 - inside))))
+
+    ways = (
+        auroc, lambda s, t: average_precision_score(t, s), lambda s, t: float(np.mean((s - t) ** 2)), log_loss,
+        lambda s, t: float(s.mean()), lambda s, t: f1(s, t, threshold), lambda s, t: f1(s, t, 0.5),
+    )  # fmt: skip
+    at = scores.labels.index(label)
+    s, t = scores.scores[:, at], scores.truth[:, at]
+    draws = list(scores.draws())
+    return {
+        name: (way(s, t), np.array([way(s[rows], t[rows]) for rows in draws]))
+        for name, way in zip(MEASURES, ways, strict=True)
+    }
 
 
 def main():

@@ -60,6 +60,16 @@ def test_the_peak_of_each_label():
     assert (lifted > 50 * of_place[0].square().sum()).all()
 
 
+def test_the_peak_of_each_label_alone():
+    model = encoder(heads=(1, 1, 1), parents=(-1, -1, -1), gather="peak")
+    torch.nn.init.normal_(model.head.weight)
+    found = torch.rand(2, 32, 4, 4)
+    outputs, pooled = model.judged(found)
+    assert model.head.weight.shape == (3, 32) and torch.equal(pooled, found.mean(dim=(2, 3)))
+    placed = torch.einsum("bchw,kc->bkhw", found, model.head.weight).flatten(2) + model.head.bias[:, None]
+    assert (outputs >= placed.mean(dim=2) - 1e-4).all() and (outputs <= placed.amax(dim=2)).all()
+
+
 def test_parents_that_lead_round_are_refused():
     with pytest.raises(ConfigError, match="lead back"):
         chains([1, 0])

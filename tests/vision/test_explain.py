@@ -217,7 +217,7 @@ def test_the_probabilities_are_those_of_the_network(radloop: Radloop, run: Path,
     assert float(row["probability"]) == pytest.approx(float(expected[0, 1]), abs=2e-6)
 
 
-@pytest.mark.parametrize("gather", ["max", "mean_max", "mean_peak"])
+@pytest.mark.parametrize("gather", ["max", "mean_max", "mean_peak", "peak"])
 def test_features_are_gathered_as_the_network_gathers_them(run: Path, gather: str) -> None:
     config = FilmEncoderConfig.from_pretrained(run)
     config.gather = gather

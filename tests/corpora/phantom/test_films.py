@@ -68,6 +68,40 @@ def test_a_lesion_is_in_its_box(kind, seed):
     assert change[inside].max() > 0.02
 
 
+@pytest.mark.parametrize(
+    ("kind", "least"),
+    [
+        ("lateral_thickening", 30),
+        ("apical_thickening", 35),
+        ("plaque", 30),
+        ("rib_fracture", 30),
+        ("healed_rib", 30),
+        ("clavicle_fracture", 20),
+        ("picc", 40),
+        ("central_line", 40),
+        ("nodule", 30),
+        ("plates", 30),
+    ],
+)
+def test_narrow_and_small_signs_can_be_seen(kind, least):
+    """Greys of 255 by which the clearest place of a sign differs, in a film of 256 pixels."""
+    differences = []
+    for seed in (3, 4, 9):
+        plan, body = plan_of(seed, size=256), body_of(seed)
+        sign = dataclasses.replace(sign_of(kind, seed), size=0.4)
+        film, plain = (render(plan, body, signs) for signs in ((sign,), ()))
+        change = 255 * np.abs(film.values - plain.values)
+        differences.append(max(change[box[1] : box[3], box[0] : box[2]].max() for box in (p.box for p in film.places)))
+    assert np.median(differences) > least
+
+
+def test_a_thickened_side_wall_is_not_at_the_apex():
+    for seed in range(8):
+        (place,) = render(plan_of(seed), body_of(seed), (sign_of("lateral_thickening", seed),)).places
+        x_min, y_min, x_max, y_max = place.box
+        assert y_max - y_min > 1.5 * (x_max - x_min)
+
+
 @pytest.mark.parametrize("kind", ["nodule", "consolidation", "pneumothorax", "rib_fracture", "pacemaker"])
 def test_a_one_sided_lesion_is_on_its_side(kind):
     # the patient's left is on the right of the film
