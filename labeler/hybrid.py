@@ -264,8 +264,9 @@ def fit(
     For each kind and state the network is followed from the confidence on at which most is won by it: cells that it
     reads right and the rules wrong, less those that the rules read right and it wrong. It is followed only where that
     many more wins than losses would come with at most ``chance`` from a coin (a sign test). Where there are too few
-    cells to tell, what holds of all cells together is taken, unless more is lost than won by it. A label that ``gold``
-    leaves out is blank, and ``x`` does not count.
+    cells to tell, what holds of all cells together is taken, unless more is lost than won by it; and where these do not
+    tell either, the hybrid's own threshold stays, unless a coin would lose that much by it with at most ``chance``. A
+    label that ``gold`` leaves out is blank, and ``x`` does not count.
     """
     won: defaultdict[tuple[Kind, State], list[tuple[float, int]]] = defaultdict(list)
     for one in hybrid.disagreements([report for report in reports if report.study_id in gold], sections):
@@ -275,17 +276,28 @@ def fit(
             won[one.kind, one.network_state].append((one.confidence, gain))
     of_all = _threshold([cell for cells in won.values() for cell in cells], chance)
     fitted = {
-        kind: Thresholds(**{STATE_NAMES[state]: _fitted(won[kind, state], of_all, chance) for state in CLASSES})
+        kind: Thresholds(
+            **{
+                STATE_NAMES[state]: _fitted(won[kind, state], of_all, hybrid.recipe.of(kind, state), chance)
+                for state in CLASSES
+            }
+        )
         for kind in get_args(Kind)
     }
     return hybrid.recipe.model_copy(update=fitted)
 
 
-def _fitted(cells: Sequence[tuple[float, int]], of_all: float | None, chance: float) -> float | None:
+def _fitted(
+    cells: Sequence[tuple[float, int]], of_all: float | None, before: float | None, chance: float
+) -> float | None:
     own = _threshold(cells, chance)
-    if own is not None or of_all is None:
+    if own is not None:
         return own
-    return of_all if sum(gain for sure, gain in cells if sure >= of_all) >= 0 else None
+    if of_all is not None:
+        return of_all if sum(gain for sure, gain in cells if sure >= of_all) >= 0 else None
+    followed = [gain for sure, gain in cells if before is not None and sure >= before]
+    wins, losses = (sum(gain == one for gain in followed) for one in (1, -1))
+    return before if losses <= wins or _by_chance(losses, wins) > chance else None
 
 
 def _threshold(cells: Sequence[tuple[float, int]], chance: float) -> float | None:

@@ -318,6 +318,7 @@ def _fit_all(
             name, stage_recipe, learned, encode_reports(tokenizer, heldout, length),
             class_weights(learned.classes, recipe.balance), tokens, recipe.word_dropout, recipe.seed,
             _key(recipe, learned, heldout), _no_finding(model), from_start=name == "gold",
+            in_turn=lessons.made if name == "weak" and recipe.fresh else 0,
         )  # fmt: skip
         checkpoint = target.work / f"{name}.pt"
         courses.append(fit(model, stage, accelerator, checkpoint, resume=resume, watch=watch, steps=steps))

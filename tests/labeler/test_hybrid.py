@@ -279,6 +279,26 @@ def test_the_threshold_lies_between_what_is_won_and_what_is_lost():
     assert module._threshold([(0.9, 1)] * 9 + [(0.9, -1)] * 9, 0.05) is None
 
 
+def test_a_threshold_stays_unless_gold_speaks_against_it():
+    lost = [(0.9, -1)] * 4
+    assert module._fitted(lost, None, 0.8, 0.05) == 0.8
+    assert module._fitted([*lost, (0.9, -1)], None, 0.8, 0.05) is None
+    assert module._fitted([*lost, (0.9, -1), (0.9, 1), (0.9, 1)], None, 0.8, 0.05) == 0.8
+    # what it is not followed in says nothing of it
+    assert module._fitted([(0.7, -1)] * 9, None, 0.8, 0.05) == 0.8
+    assert module._fitted([(0.9, 1)] * 9, None, 0.8, 0.05) == pytest.approx(0.45)
+    assert module._fitted(lost, 0.95, 0.8, 0.05) == 0.95
+    assert module._fitted([], None, None, 0.05) is None
+
+
+def test_few_gold_reports_leave_the_thresholds_as_they_are():
+    hybrid, reports, gold = simulated(0.9, 0.9, 0)
+    known = {key: dict(zip(LABELS, row, strict=True)) for key, row in gold.items()}
+    shipped = hybrid.with_recipe(load_recipe())
+    assert fit(shipped, reports[:1], known) == load_recipe()
+    assert fit(shipped, reports, {}) == load_recipe()
+
+
 def test_gold_tables(tmp_path):
     lines = tmp_path / "gold.jsonl"
     lines.write_text('{"id": "1", "labels": {"Edema": -1, "Fracture": "x"}}\n{"id": "2", "labels": {"Fracture": 1}}\n')

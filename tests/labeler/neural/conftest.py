@@ -23,6 +23,7 @@ TINY = TrainRecipe(
     max_length=96,
     heldout=0.15,
     made=2500,
+    fresh=False,
     varied=0.5,
     word_dropout=0.02,
     balance=0.3,

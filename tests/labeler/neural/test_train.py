@@ -6,14 +6,19 @@ import shutil
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 import typer
+from hypothesis import given
+from hypothesis import strategies as st
 from transformers import AutoTokenizer, BertConfig, BertModel
 from typer.testing import CliRunner
 
 from corpora.errors import ConfigError, DataError, RunError
 from labeler.neural.commands import train_cli
+from labeler.neural.loop import Encoded, Stage, Tokens
 from labeler.neural.predict import NeuralLabeler
+from labeler.neural.recipe import StageRecipe
 from labeler.neural.train import CALIBRATION, HISTORY, WEIGHTS, train
 from tests.labeler.neural.conftest import TINY, changed
 
@@ -238,6 +243,38 @@ def test_an_encoder_whose_tokenizer_is_of_another_one(source, trained, tmp_path)
     with pytest.raises(ConfigError) as error:
         train([str(source)], tmp_path / "run", changed(encoder={"source": str(tmp_path / "encoder")}))
     assert error.value.code == "model.tokenizer"
+
+
+def test_made_sentences_are_read_in_turn(source, tmp_path):
+    seen = {}
+    for fresh in (False, True):
+        steps = []
+        weak = {"epochs": 3, "batch_size": 16, "learning_rate": 1e-9}
+        recipe = changed(weak=weak, made=301, fresh=fresh, max_length=48)
+        done = train([str(source)], tmp_path / f"fresh-{fresh}", recipe, steps=steps.append)
+        assert done.counts["sentences, made"] == 301
+        seen[fresh] = [step.items for step in steps if step.done % (steps[-1].total // 3) == 0]
+        assert steps[-1].done == steps[-1].total
+        real = done.counts["sentences"]
+    assert seen[False] == [real + 301] * 3
+    # one that is left over is read by all
+    assert seen[True] == [real + 101] * 3
+
+
+@given(st.integers(0, 60), st.integers(0, 20), st.integers(1, 5))
+def test_the_epochs_share_what_is_read_in_turn(rows, in_turn, epochs):
+    in_turn = min(in_turn, rows)
+    none = np.zeros((rows, 1), dtype=np.int64)
+    learned = Encoded([[1]] * rows, none, none.astype(np.float32))
+    recipe = StageRecipe(epochs=epochs, patience=1, learning_rate=1)
+    stage = Stage("weak", recipe, learned, learned, none, Tokens(0, 1, frozenset()), 0, 0, "", None, in_turn=in_turn)
+    read = [set(stage.rows(number).tolist()) for number in range(1, epochs + 1)]
+    kept = set.intersection(*read)
+    assert len({len(one) for one in read}) == 1
+    assert set().union(*read) == set(range(rows))
+    if epochs > 1:
+        assert kept == set(range(rows - in_turn // epochs * epochs))
+        assert sum(len(one - kept) for one in read) == in_turn // epochs * epochs
 
 
 def test_small_batches_make_as_many_steps_as_the_large_one_they_stand_for(source, tmp_path):
