@@ -101,7 +101,8 @@ class Stage:
 
     ``cell_weights`` are the weights [L, 4] of the classes in the loss. ``heldout`` are reports. ``from_start``: the
     weights it begins with count as epoch 0, and are kept if no epoch is better. Of the last ``in_turn`` rows each epoch
-    reads a share of its own, as many as any other; all epochs read the other rows.
+    reads a share of its own, as many as any other; all epochs read the other rows. It ends after epoch ``until``, if
+    that is given, with the rate that it has there.
     """
 
     name: str
@@ -116,6 +117,7 @@ class Stage:
     no_finding: int | None
     from_start: bool = False
     in_turn: int = 0
+    until: int | None = None
 
     def rows(self, number: int) -> NDArray[np.int64]:
         """The rows of the training part that epoch ``number``, from 1 on, reads."""
@@ -151,7 +153,8 @@ def fit(
     course = _resumed(checkpoint, stage, model, optimizer, schedule) if resume and checkpoint.is_file() else Course()
     if stage.from_start and not course.epochs:
         course.take(Epoch(stage.name, 0, None, _score(model, stage)), model, recipe.keep)
-    for number in range(len(course.epochs) + (not stage.from_start), recipe.epochs + 1):
+    last = recipe.epochs if stage.until is None else stage.until
+    for number in range(len(course.epochs) + (not stage.from_start), last + 1):
         if recipe.keep == "best" and number - max(course.best_epoch, 0) > recipe.patience:
             break
         loss = _epoch(wrapped, stage, number, accelerator, optimizer, schedule, steps)

@@ -133,8 +133,11 @@ class TrainRecipe(BaseModel):
         default=StageRecipe(epochs=3, patience=3, learning_rate=1e-3), description="Training on the teacher's labels."
     )
     gold: StageRecipe = Field(
-        default=StageRecipe(epochs=20, patience=5, batch_size=16, learning_rate=1e-4),
-        description="Training on gold labels, if there are any.",
+        default=StageRecipe(epochs=4, patience=4, batch_size=16, learning_rate=1e-4),
+        description="Training on gold labels, if there are any; how many of its epochs serve is told by folds.",
+    )
+    folds: int = Field(
+        default=5, ge=2, description="Parts of the gold, each read by networks that learned from the others."
     )
     rewritten: int = Field(
         default=0, ge=0, description="Copies of each gold report said otherwise, beside it; rules.v1 has to read it."

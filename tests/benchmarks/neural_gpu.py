@@ -73,7 +73,7 @@ def prepare(options: argparse.Namespace) -> None:
     learned = [report for report in reports if report.study_id not in apart]
     lessons = _lessons(teacher, learned, recipe, [])
     gold, ids = gold_examples(options.gold, teacher.schema.labels, reports, recipe.sections)
-    left = [report for report in reports if report.study_id in apart - ids]
+    left = [report for report in reports if report.study_id in apart.difference(ids)]
     tokenizer = _tokenizer(recipe, lessons.weak.texts)
     length = recipe.max_length
     parts = {

@@ -28,7 +28,8 @@ TINY = TrainRecipe(
     word_dropout=0.02,
     balance=0.3,
     weak=StageRecipe(epochs=6, patience=6, batch_size=16, learning_rate=2e-3),
-    gold=StageRecipe(epochs=3, patience=3, batch_size=8, learning_rate=1e-3),
+    gold=StageRecipe(epochs=2, patience=2, batch_size=8, learning_rate=1e-3),
+    folds=3,
 )
 
 

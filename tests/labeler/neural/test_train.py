@@ -127,23 +127,6 @@ def test_a_complete_run_is_left_as_it_is(trained, source):
     assert files(trained.folder) == before
 
 
-def test_gold_labels_are_learned_last_and_its_studies_are_not_weak(source, invented, tmp_path):
-    gold = tmp_path / "gold.jsonl"
-    lines = [{"id": record["id"], "labels": record["labels"] | {"Fracture": "x"}} for record in invented[:80]]
-    gold.write_text("".join(json.dumps(line) + "\n" for line in lines))
-    done = train([str(source)], tmp_path / "run", changed(**SHORT, heldout=0.25), gold=[gold])
-    stages = [epoch.stage for epoch in done.epochs]
-    assert stages == sorted(stages, reverse=True)
-    assert set(stages) == {"weak", "gold"}
-    counts = done.counts
-    assert counts["gold, training"] + counts["gold, held out"] == 80
-    assert counts["weak, training"] + counts["weak, held out"] == 120
-    # the weights before it are epoch 0: it cannot end with worse ones
-    at_first = next(epoch for epoch in done.epochs if epoch.stage == "gold")
-    assert at_first.epoch == 0
-    assert done.weighted_f1 >= at_first.weighted_f1
-
-
 def test_a_loss_that_is_no_number_is_an_error_that_says_what_to_do(source, tmp_path):
     with pytest.raises(RunError) as error:
         train([str(source)], tmp_path / "run", changed(weak={"learning_rate": 1e30, "warmup": 0.0}))
@@ -194,37 +177,6 @@ def test_an_encoder_of_ones_own(source, trained, tmp_path):
     for name, weight in encoder.state_dict().items():
         torch.testing.assert_close(after[name], weight, rtol=0, atol=1e-6)
     assert NeuralLabeler(tmp_path / "run").made_by.startswith("bert.v1+")
-
-
-def gold_of(invented, path, number=80):
-    lines = [{"id": record["id"], "labels": record["labels"]} for record in invented[:number]]
-    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
-    return path
-
-
-def test_gold_reports_are_also_learned_said_otherwise(source, trained, invented, tmp_path):
-    gold = [gold_of(invented, tmp_path / "gold.jsonl", 30)]
-    fields = {"encoder": {"source": str(trained.folder)}, "weak": {"epochs": 0}, "gold": {"epochs": 1}, "made": 0}
-    seen = {}
-    for copies in (0, 2):
-        recipe = changed(**fields, heldout=0.3, rewritten=copies)
-        seen[copies] = train([str(source)], tmp_path / f"run{copies}", recipe, gold=gold).counts
-    assert seen[2]["gold, training"] == 3 * seen[0]["gold, training"]
-    assert seen[2]["gold, held out"] == seen[0]["gold, held out"]
-
-
-def test_a_trained_labeler_goes_on_with_gold_alone(source, trained, invented, tmp_path):
-    parts = [gold_of(invented[:40], tmp_path / "one.jsonl"), gold_of(invented[40:80], tmp_path / "two.jsonl")]
-    recipe = changed(encoder={"source": str(trained.folder)}, weak={"epochs": 0}, made=0, heldout=0.3)
-    done = train([str(source)], tmp_path / "run", recipe, gold=parts)
-    assert {epoch.stage for epoch in done.epochs} == {"gold"}
-    assert done.counts["gold, training"] + done.counts["gold, held out"] == 80
-    # epoch 0 is the labeler as it was: had its head been lost, it would know nothing
-    assert done.epochs[0].weighted_f1 > 0.3
-    assert done.weighted_f1 >= done.epochs[0].weighted_f1
-    with pytest.raises(ConfigError) as error:
-        train([str(source)], tmp_path / "none", recipe)
-    assert error.value.code == "config.value"
 
 
 def test_a_trained_labeler_of_another_schema(source, trained, tmp_path):
