@@ -9,7 +9,7 @@ network. What is published has learned from all of the gold, for as many epochs.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
@@ -22,7 +22,8 @@ from corpora.labels import State
 from corpora.schema import LabelSchema
 from corpora.types import Report
 from labeler.base import load
-from labeler.hybrid import Excluded, HybridLabeler, HybridRecipe, fit, load_recipe
+from labeler.hybrid import HybridLabeler, HybridRecipe, shipped_for
+from labeler.hybrid_fit import Excluded, fit
 from labeler.neural.augment import Augmenter, augment_examples
 from labeler.neural.combine import report_probabilities
 from labeler.neural.data import Examples, gold_examples, held_out
@@ -176,12 +177,14 @@ class _Apart:
 
 
 def compare(
-    gold: Gold, crossed: Crossed, temperatures: Sequence[float], schema: LabelSchema, recipe: TrainRecipe
-) -> tuple[HybridRecipe | None, Scores]:
+    gold: Gold, crossed: Crossed, temperatures: Sequence[float], schema: LabelSchema, recipe: TrainRecipe,
+    taught: Iterable[str] = (),
+) -> tuple[HybridRecipe | None, Scores]:  # fmt: skip
     """When the hybrid is to follow the network, if gold says otherwise than the shipped thresholds; and how well each
     reads the gold: the rules, the network before and after, the hybrid with the thresholds of the other folds.
 
-    Of another teacher than the hybrid's rules only the network's figures are given.
+    ``taught`` are labels as of ``labeler.hybrid.shipped_for``. Of another teacher than the hybrid's rules only the
+    network's figures are given.
     """
     no_finding = schema.labels.index(schema.no_finding) if schema.no_finding in schema.labels else None
     truth = gold.examples.classes
@@ -191,7 +194,7 @@ def compare(
     before = np.empty_like(truth)
     before[crossed.rows] = _classes(crossed.before, crossed.sizes, no_finding)
     found: Scores = {_BEFORE: state_f1(before, truth), _AFTER: state_f1(probabilities.argmax(axis=-1), truth)}
-    shipped = load_recipe()
+    shipped = shipped_for(taught)
     if recipe.teacher != shipped.rules:
         return None, found
     hybrid = HybridLabeler(recipe.label_schema, _Apart(schema, probabilities), shipped)

@@ -40,7 +40,7 @@ from corpora.runs import (
 from corpora.schema import LabelSchema
 from corpora.types import Report
 from labeler.base import load
-from labeler.hybrid import BESIDE_NETWORK, HybridRecipe, write_recipe
+from labeler.hybrid import BESIDE_NETWORK, NAMES_TAUGHT, HybridRecipe, write_recipe
 from labeler.neural.build import check_fit, pretrained, small_bert
 from labeler.neural.calibrate import calibration, temperatures
 from labeler.neural.data import (
@@ -64,7 +64,6 @@ from labeler.neural.variants import Variants
 
 WEIGHTS: Final = "model.safetensors"
 HISTORY: Final = "history.jsonl"
-SYNONYMS: Final = "synonyms.jsonl"
 GOLD: Final = "gold.json"
 CALIBRATION: Final = "calibration.json"
 _PACKAGES: Final = ("torch", "transformers", "tokenizers", "accelerate", "safetensors", "numpy")
@@ -140,7 +139,7 @@ def train(
     passes = Passes(model, tokenizer, recipe, accelerator, target.work, resume, watch, steps)
     courses, crossed = passes.all(lessons.weak, lessons.made, lessons.gold, lessons.weak_heldout)
     calibrated = _calibrate(passes, lessons.weak_heldout, lessons.gold, crossed)
-    thresholds, compared = _compared(lessons.gold, crossed, model, teacher.schema, recipe)
+    thresholds, compared = _compared(lessons, crossed, model, teacher.schema, recipe)
     counts = _counts(collected, reports, lessons, tokenizer, recipe.max_length)
     seconds = time.monotonic() - began
     epochs = tuple(epoch for course in courses for epoch in course.epochs)
@@ -315,12 +314,13 @@ def _counts(
 
 
 def _compared(
-    gold: Gold | None, crossed: Crossed | None, model: BertCnnForLabels, schema: LabelSchema, recipe: TrainRecipe
+    lessons: _Lessons, crossed: Crossed | None, model: BertCnnForLabels, schema: LabelSchema, recipe: TrainRecipe
 ) -> tuple[HybridRecipe | None, dict[str, Any] | None]:
-    if gold is None or crossed is None:
+    if lessons.gold is None or crossed is None:
         return None, None
-    thresholds, scores = compare(gold, crossed, model.config.temperatures, schema, recipe)
-    return thresholds, page(gold, crossed, scores)
+    taught = [one.label for one in lessons.suspects]
+    thresholds, scores = compare(lessons.gold, crossed, model.config.temperatures, schema, recipe, taught)
+    return thresholds, page(lessons.gold, crossed, scores)
 
 
 def _publish_gold(out: Path, thresholds: HybridRecipe | None, compared: Mapping[str, Any] | None) -> None:
@@ -349,7 +349,7 @@ def _publish(
     with atomic_writer(target.out / HISTORY) as history:
         history.writelines(json.dumps(asdict(epoch)) + "\n" for epoch in epochs)
     if suspected:
-        with atomic_writer(target.out / SYNONYMS) as names:
+        with atomic_writer(target.out / NAMES_TAUGHT) as names:
             names.writelines(json.dumps(asdict(one)) + "\n" for one in suspected)
     with atomic_writer(target.out / CALIBRATION) as page:
         json.dump(calibrated, page, indent=2)

@@ -15,19 +15,19 @@ from corpora.errors import ConfigError, DataError
 from corpora.labels import BLANK, NEGATIVE, POSITIVE, UNCERTAIN
 from corpora.schema import LabelSchema
 from corpora.types import Report
-from labeler import hybrid as module
+from labeler import hybrid_fit as module
 from labeler.base import ToyLabeler, load
 from labeler.hybrid import (
     HybridLabeler,
     HybridRecipe,
     Thresholds,
-    fit,
     kind_of,
     load_hybrid,
     load_recipe,
-    read_gold,
+    shipped_for,
     write_recipe,
 )
+from labeler.hybrid_fit import fit, read_gold
 from labeler.neural.reading import CLASS_OF, CLASSES, has_words
 from labeler.testing import check_labeler
 from labeler.types import LabelVector, Mention
@@ -169,6 +169,8 @@ def test_its_name_tells_networks_and_thresholds_apart():
         ("Possible effusion.", "Pleural Effusion", "left_open"),
         ("No effusion on the right. Small effusion on the left.", "Pleural Effusion", "torn"),
         ("Heart failure.", "Cardiomegaly", "implied"),
+        ("Heart failure. The heart is normal in size.", "Cardiomegaly", "denied"),
+        ("Unchanged cardiomediastinal silhouette. Normal mediastinal contour.", "Enlarged Cardiomediastinum", "denied"),
     ],
 )
 def test_how_the_rules_came_to_a_state(text, label, kind):
@@ -322,11 +324,12 @@ def test_gold_tables(tmp_path):
 # loading
 
 
-def test_the_shipped_thresholds_ask_the_network_only_where_the_rules_see_nothing():
+def test_the_shipped_thresholds_follow_a_sure_network_into_doubt_and_what_rules_do_not_see():
     recipe = load_recipe()
     given = recipe.model_dump(exclude_defaults=True)
-    assert set(given) == {"description", "unseen"}
-    assert min(given["unseen"].values()) >= 0.95
+    assert set(given) == {"description", "unseen", "set_aside", "asserted", "torn"}
+    assert all(set(given[kind]) == {"uncertain"} for kind in ("set_aside", "asserted", "torn"))
+    assert min(least for kind, states in given.items() if kind != "description" for least in states.values()) >= 0.95
 
 
 def test_thresholds_are_written_and_read(tmp_path):
@@ -336,6 +339,23 @@ def test_thresholds_are_written_and_read(tmp_path):
     with pytest.raises(ConfigError) as error:
         load_recipe(tmp_path / "wrong.yaml")
     assert "wrong.yaml:1" in error.value.where
+
+
+def test_what_rules_do_not_see_is_followed_of_labels_with_names_taught():
+    rules, network = [BLANK] * len(LABELS), [POSITIVE] * len(LABELS)
+    hybrid = given_hybrid(rules, network, 0.999, shipped_for(["Fracture", "Edema", "Edema"]))
+    found = dict(zip(LABELS, hybrid.states([Report("1", "")])[0], strict=True))
+    assert {label for label, state in found.items() if state == POSITIVE} == {"Fracture", "Edema"}
+    assert set(hybrid.with_recipe(shipped_for([])).states([Report("1", "")])[0]) == {BLANK}
+    # thresholds that gold tells hold of all labels
+    gold = {str(number): dict.fromkeys(LABELS, POSITIVE) for number in range(9)}
+    states = {key: tuple(network) for key in gold}
+    many = HybridLabeler(
+        "chexpert14.v1", Given(states, {key: [0.9] * len(LABELS) for key in gold}), shipped_for([]),
+        rules=Given({key: tuple(rules) for key in gold}),
+    )  # fmt: skip
+    fitted = fit(many, [Report(key, "") for key in gold], gold)
+    assert (fitted.unseen_of, fitted.unseen.positive) == (None, pytest.approx(0.45))
 
 
 def test_a_network_of_other_labels():
