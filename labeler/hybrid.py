@@ -4,16 +4,15 @@
 
 Where both give a label the same state, that is it. Where they do not, the rules' state stands unless the network is
 surer of another one than a threshold says, which depends on how the rules came to theirs (``Kind``) and on what the
-network says. Thresholds are data (``configs/label/hybrid.v1.yaml``); ``fit`` finds them on labeled reports. Both
-voices stay in the mentions of a label they disagree about, and ``disagreements`` lists them for an audit.
+network says. Thresholds are data (``configs/label/hybrid.v1.yaml``); ``labeler.hybrid_fit`` finds them on labeled
+reports. Both voices stay in the mentions of a label they disagree about, and ``disagreements`` lists them for an audit.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from math import comb
 from pathlib import Path
 from typing import Any, Final, Literal, Protocol, get_args
 
@@ -31,7 +30,6 @@ from corpora.types import Report
 from labeler.base import Labeler, load
 from labeler.neural.reading import CLASSES
 from labeler.schemas import load_schema
-from labeler.score_io import EXCLUDED, STATES, read_labels
 from labeler.types import LabelVector, Mention
 
 NAME: Final = "hybrid.v1"
@@ -39,17 +37,15 @@ DEFAULT_SECTIONS: Final = "findings,impression"
 CONFIG: Final = "label/hybrid.v1.yaml"
 #: The thresholds in a network's folder; where it has none, the shipped ones are taken.
 BESIDE_NETWORK: Final = "hybrid.yaml"
+#: What a run of training leaves of the names it was taught.
+NAMES_TAUGHT: Final = "synonyms.jsonl"
 
-#: How the rules came to a state: nothing of the label was seen; it was seen and not counted; all that was counted says
-#: one thing (asserted, denied, left open); it says several; it is only implied.
+#: How the rules came to a state: nothing of the label was seen; it was seen and not counted; all that is said of it is
+#: one thing (asserted, denied, left open); it is several; it is only implied, or only compared with before.
 Kind = Literal["unseen", "set_aside", "asserted", "denied", "left_open", "torn", "implied"]
 _PLAIN: Final[dict[State, Kind]] = {POSITIVE: "asserted", NEGATIVE: "denied", UNCERTAIN: "left_open", BLANK: "unseen"}
 _IMPLIED: Final = frozenset({"implied", "only compared with before"})
 _MENTIONED: Final = (POSITIVE, UNCERTAIN)
-
-# a cell that no score counts
-Excluded = Literal["x"]
-Gold = Mapping[str, Mapping[str, "State | Excluded"]]
 
 
 class Thresholds(BaseModel):
@@ -74,6 +70,7 @@ class HybridRecipe(BaseModel):
     description: str = Field(default="", description="One line for people.")
     rules: str = Field(default="rules.v1", description="Registered labeler whose states stand unless overruled.")
     unseen: Thresholds = Field(default=_NEVER, description="Where the rules see nothing of the label.")
+    unseen_of: tuple[str, ...] | None = Field(default=None, description="Labels of which `unseen` holds; null is all.")
     set_aside: Thresholds = Field(default=_NEVER, description="Where they see it and do not count it.")
     asserted: Thresholds = Field(default=_NEVER, description="Where all that they count asserts it.")
     denied: Thresholds = Field(default=_NEVER, description="Where all that they count denies it.")
@@ -81,14 +78,19 @@ class HybridRecipe(BaseModel):
     torn: Thresholds = Field(default=_NEVER, description="Where they count mentions of several states.")
     implied: Thresholds = Field(default=_NEVER, description="Where it is only implied by something else.")
 
-    def of(self, kind: Kind, network: State) -> float | None:
-        """The threshold of a network that says ``network`` where the rules' state is of ``kind``."""
+    def of(self, kind: Kind, network: State, label: str) -> float | None:
+        """The threshold of a network that says ``network`` of ``label`` where the rules' state is of ``kind``."""
+        if kind == "unseen" and self.unseen_of is not None and label not in self.unseen_of:
+            return None
+        return self._of(kind, network)
+
+    def _of(self, kind: Kind, network: State) -> float | None:
         found: float | None = getattr(getattr(self, kind), STATE_NAMES[network])
         return found
 
     def least(self, network: State) -> float:
         """The lowest threshold of any kind for a network that says ``network``; above 1 if there is none."""
-        found = [self.of(kind, network) for kind in get_args(Kind)]
+        found = [self._of(kind, network) for kind in get_args(Kind)]
         return min((least for least in found if least is not None), default=2.0)
 
 
@@ -191,7 +193,7 @@ class HybridLabeler:
             said, sure = _said(row)
             if said != state:
                 kind = kind_of(vector, label)
-                least = self.recipe.of(kind, said)
+                least = self.recipe.of(kind, said, label)
                 decided = said if least is not None and sure >= least else state
                 found.append(Disagreement(vector.study_id, label, state, said, decided, sure, kind))
         return found
@@ -211,11 +213,11 @@ def kind_of(vector: LabelVector, label: str) -> Kind:
     if state is BLANK:
         return "set_aside" if mentions else "unseen"
     counted = [mention for mention in mentions if mention.state is not BLANK]
-    if len({mention.state for mention in counted}) > 1:
-        return "torn"
-    if counted and all(mention.rule in _IMPLIED for mention in counted):
+    # what is only implied gives way to what is said
+    said = [mention for mention in counted if mention.rule not in _IMPLIED]
+    if counted and not said:
         return "implied"
-    return _PLAIN[state]
+    return "torn" if len({mention.state for mention in said}) > 1 else _PLAIN[state]
 
 
 def _said(row: NDArray[Any]) -> tuple[State, float]:
@@ -252,90 +254,34 @@ def _short(share: float) -> str:
     return f"{share:.2f}".removeprefix("0")
 
 
-# thresholds
-
-
-def fit(
-    hybrid: HybridLabeler, reports: Sequence[Report], gold: Gold, sections: str = DEFAULT_SECTIONS, *,
-    chance: float = 0.05,
-) -> HybridRecipe:  # fmt: skip
-    """The hybrid's recipe with the thresholds that serve best on ``reports``, whose true labels are ``gold``.
-
-    For each kind and state the network is followed from the confidence on at which most is won by it: cells that it
-    reads right and the rules wrong, less those that the rules read right and it wrong. It is followed only where that
-    many more wins than losses would come with at most ``chance`` from a coin (a sign test). Where there are too few
-    cells to tell, what holds of all cells together is taken, unless more is lost than won by it. A label that ``gold``
-    leaves out is blank, and ``x`` does not count.
-    """
-    won: defaultdict[tuple[Kind, State], list[tuple[float, int]]] = defaultdict(list)
-    for one in hybrid.disagreements([report for report in reports if report.study_id in gold], sections):
-        true = gold[one.study_id].get(one.label)
-        if true != "x":
-            gain = (one.network_state == true) - (one.rules_state == true)
-            won[one.kind, one.network_state].append((one.confidence, gain))
-    of_all = _threshold([cell for cells in won.values() for cell in cells], chance)
-    fitted = {
-        kind: Thresholds(**{STATE_NAMES[state]: _fitted(won[kind, state], of_all, chance) for state in CLASSES})
-        for kind in get_args(Kind)
-    }
-    return hybrid.recipe.model_copy(update=fitted)
-
-
-def _fitted(cells: Sequence[tuple[float, int]], of_all: float | None, chance: float) -> float | None:
-    own = _threshold(cells, chance)
-    if own is not None or of_all is None:
-        return own
-    return of_all if sum(gain for sure, gain in cells if sure >= of_all) >= 0 else None
-
-
-def _threshold(cells: Sequence[tuple[float, int]], chance: float) -> float | None:
-    """The confidence from which on most is won, if hardly by chance: between the last that counts and the next."""
-    ordered = sorted(cells, reverse=True)
-    best, found = 0, None
-    wins = losses = 0
-    for at, (sure, gain) in enumerate(ordered):
-        wins, losses = wins + (gain > 0), losses + (gain < 0)
-        below = ordered[at + 1][0] if at + 1 < len(ordered) else 0.0
-        if sure > below and wins - losses > best and _by_chance(wins, losses) <= chance:
-            best, found = wins - losses, round((sure + below) / 2, 4)
-    return found
-
-
-def _by_chance(wins: int, losses: int) -> float:
-    """How often a coin gives at least so many wins."""
-    tosses = wins + losses
-    return sum(comb(tosses, hits) for hits in range(wins, tosses + 1)) / float(2**tosses)
-
-
-def read_gold(path: Path, labels: Sequence[str]) -> Gold:
-    """A gold table as ``fit`` takes it. Raises ``DataError``: as ``read_labels``, or ``data.label``, ``data.cell``."""
-    table = read_labels(path, gold=True)
-    unknown = [name for name, column in table.columns.items() if name not in labels and not column.holds_no_state()]
-    if unknown:
-        message = f"{unknown[0][:40]!r} is no label of the schema"
-        raise DataError("data.label", message, where=str(path), hint=f"the labels are {', '.join(labels)}")
-    gold: dict[str, dict[str, State | Excluded]] = {study_id: {} for study_id in table.ids}
-    for label in labels:
-        column = table.columns.get(label)
-        if column is None:
-            if not table.sparse:
-                for cells in gold.values():
-                    cells[label] = "x"
-            continue
-        if column.bad is not None:
-            row, shown = column.bad
-            raise DataError("data.cell", f"{shown} is none of 1, 0, -1, x and empty", where=f"{path}, row {row}")
-        for study_id, code in zip(table.ids, column.codes, strict=True):
-            gold[study_id][label] = "x" if code == EXCLUDED else STATES[code]
-    return gold
-
-
 # loading
 
 
 def load_recipe(path: Path | str | None = None) -> HybridRecipe:
     """The shipped thresholds, or those in the YAML file at ``path``. Raises ``ConfigError``."""
     return load_yaml(config_path(CONFIG) if path is None else path, HybridRecipe)
+
+
+def shipped_for(labels: Iterable[str]) -> HybridRecipe:
+    """The shipped thresholds for a network that was taught unknown names of these labels' findings.
+
+    What the rules do not see is its word against theirs, and hardly ever right where it was taught nothing else.
+    """
+    return load_recipe().model_copy(update={"unseen_of": tuple(sorted(set(labels)))})
+
+
+def _taught(folder: Path) -> list[str]:
+    """The labels of names that the network's teacher did not know."""
+    path = folder / NAMES_TAUGHT
+    try:
+        return [str(json.loads(line)["label"]) for line in path.read_text(encoding="utf-8").splitlines()]
+    except FileNotFoundError:
+        return []
+    except (OSError, ValueError, KeyError, TypeError):
+        hint = "copy it again, or train it again"
+        raise DataError(
+            "model.damaged", "the list of names taught cannot be read", where=str(path), hint=hint
+        ) from None
 
 
 def write_recipe(recipe: HybridRecipe, folder: Path) -> Path:
@@ -347,14 +293,15 @@ def write_recipe(recipe: HybridRecipe, folder: Path) -> Path:
 
 
 def load_hybrid(folder: Path | str, schema: str = "chexpert14.v1") -> HybridLabeler:
-    """``hybrid.v1`` with the network in ``folder`` and the thresholds there, or the shipped ones.
+    """``hybrid.v1`` with the network in ``folder`` and the thresholds there, or else those of ``shipped_for``.
 
     Raises ``ConfigError`` and ``DataError`` as ``NeuralLabeler`` and ``load_recipe``.
     """
     from labeler.neural.predict import NeuralLabeler
 
-    own = Path(folder) / BESIDE_NETWORK
-    return HybridLabeler(schema, NeuralLabeler(folder, schema), load_recipe(own if own.is_file() else None))
+    network, own = NeuralLabeler(folder, schema), Path(folder) / BESIDE_NETWORK
+    recipe = load_recipe(own) if own.is_file() else shipped_for(_taught(Path(folder)))
+    return HybridLabeler(schema, network, recipe)
 
 
 def load_hybrid_v1(schema: str = "chexpert14.v1", folder: str = "") -> HybridLabeler:

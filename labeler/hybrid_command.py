@@ -17,7 +17,8 @@ def tune_cli(
 ) -> None:
     """Find when the network of hybrid.v1:RUN overrules the rules, by gold labels; kept in RUN/hybrid.yaml."""
     from corpora.readers import ReadOptions
-    from labeler.hybrid import fit, load_hybrid, read_gold, write_recipe
+    from labeler.hybrid import load_hybrid, write_recipe
+    from labeler.hybrid_fit import fit, read_gold
     from labeler.neural.data import collect
 
     hybrid = load_hybrid(network, schema)

@@ -97,4 +97,9 @@ def _say(summary: TrainSummary) -> None:
         typer.echo(f"warning: {warning}", err=True)
     typer.echo(f"{summary.counts['reports']:,} reports learned from in {summary.seconds:.0f} s", err=True)
     typer.echo(f"weighted F1 on the held-out part against its labels: {summary.weighted_f1:.4f}", err=True)
+    for name, scores in summary.gold.items():
+        typer.echo(
+            f"gold, by folds: {name}: weighted F1 {scores['weighted_f1']:.4f}, uncertain {scores['uncertain']:.4f}",
+            err=True,
+        )
     typer.echo(f"wrote {summary.folder}", err=True)

@@ -191,8 +191,8 @@ def never_positive(classes: NDArray[np.int64], labels: Sequence[str], made: int 
 
 def gold_examples(
     path: Path, labels: Sequence[str], reports: Sequence[Report], sections: str
-) -> tuple[Examples, set[str]]:
-    """The gold labels of ``path`` with the texts of ``reports`` by study id, and the ids they have.
+) -> tuple[Examples, list[str]]:
+    """The gold labels of ``path`` with the texts of ``reports`` by study id, and the ids of those.
 
     A cell ``x`` does not count. Raises ``DataError``: as ``read_labels``, for a column or cell that is wrong
     (``data.label``, ``data.cell``), and if none of the studies is among the reports (``data.missing``).
@@ -210,7 +210,8 @@ def gold_examples(
     columns = [_gold_column(table, label) for label in labels]
     classes = np.array([[column[row] for column in columns] for row in rows], dtype=np.int64)
     trust = np.ones(classes.shape, dtype=np.float32)
-    return Examples([texts[table.ids[row]] for row in rows], classes, trust), set(table.ids)
+    ids = [table.ids[row] for row in rows]
+    return Examples([texts[study_id] for study_id in ids], classes, trust), ids
 
 
 def _gold_column(table: LabelTable, label: str) -> list[int]:

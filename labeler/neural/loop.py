@@ -100,7 +100,9 @@ class Stage:
     """One pass of training. ``key`` says of which run: a checkpoint of another one is not resumed.
 
     ``cell_weights`` are the weights [L, 4] of the classes in the loss. ``heldout`` are reports. ``from_start``: the
-    weights it begins with count as epoch 0, and are kept if no epoch is better.
+    weights it begins with count as epoch 0, and are kept if no epoch is better. Of the last ``in_turn`` rows each epoch
+    reads a share of its own, as many as any other; all epochs read the other rows. It ends after epoch ``until``, if
+    that is given, with the rate that it has there.
     """
 
     name: str
@@ -114,6 +116,15 @@ class Stage:
     key: str
     no_finding: int | None
     from_start: bool = False
+    in_turn: int = 0
+    until: int | None = None
+
+    def rows(self, number: int) -> NDArray[np.int64]:
+        """The rows of the training part that epoch ``number``, from 1 on, reads."""
+        each = self.in_turn // max(self.recipe.epochs, 1)
+        begin = len(self.train) - each * (self.recipe.epochs - number + 1)
+        kept = np.arange(len(self.train) - each * self.recipe.epochs)
+        return np.concatenate([kept, np.arange(begin, begin + each)])
 
 
 Watch = Callable[[Epoch], None]
@@ -142,7 +153,8 @@ def fit(
     course = _resumed(checkpoint, stage, model, optimizer, schedule) if resume and checkpoint.is_file() else Course()
     if stage.from_start and not course.epochs:
         course.take(Epoch(stage.name, 0, None, _score(model, stage)), model, recipe.keep)
-    for number in range(len(course.epochs) + (not stage.from_start), recipe.epochs + 1):
+    last = recipe.epochs if stage.until is None else stage.until
+    for number in range(len(course.epochs) + (not stage.from_start), last + 1):
         if recipe.keep == "best" and number - max(course.best_epoch, 0) > recipe.patience:
             break
         loss = _epoch(wrapped, stage, number, accelerator, optimizer, schedule, steps)
@@ -157,7 +169,7 @@ def fit(
 def steps_per_epoch(stage: Stage, accelerator: Accelerator) -> int:
     """How often the weights change in an epoch: each time for the batches of all processes."""
     at_once: int = stage.recipe.batch_size * stage.recipe.accumulate * accelerator.num_processes
-    return math.ceil(len(stage.train) / at_once)
+    return math.ceil(len(stage.rows(1)) / at_once)
 
 
 def _epoch(
@@ -169,7 +181,7 @@ def _epoch(
     torch.manual_seed(stage.seed * 100_003 + number * 1009 + accelerator.process_index)
     recipe, each = stage.recipe, steps_per_epoch(stage, accelerator)
     groups = stage.train.groups()
-    batches = list(_batches(groups, recipe.batch_size, stage.seed * 100_003 + number))
+    batches = list(_batches(groups, stage.rows(number), recipe.batch_size, stage.seed * 100_003 + number))
     cell_weights = torch.from_numpy(stage.cell_weights).to(accelerator.device)
     model.train()
     losses: list[float] = []
@@ -215,9 +227,11 @@ def _loss(
     return mean_loss(logarithms, classes, weights)
 
 
-def _batches(groups: Sequence[Sequence[Sequence[int]]], size: int, seed: int) -> Iterator[NDArray[np.int64]]:
+def _batches(
+    groups: Sequence[Sequence[Sequence[int]]], rows: NDArray[np.int64], size: int, seed: int
+) -> Iterator[NDArray[np.int64]]:
     draw = np.random.default_rng(seed)
-    order = draw.permutation(len(groups))
+    order = rows[draw.permutation(len(rows))]
     lengths = np.array([sum(map(len, sentences)) for sentences in groups])
     batches = []
     for at in range(0, len(order), size * _POOLED_BATCHES):

@@ -7,6 +7,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from corpora.labels import BLANK, STATE_NAMES
 from labeler.neural.reading import CLASSES, IGNORED
 
 # blank is what remains: it is no class of its own in the scorer either
@@ -28,6 +29,17 @@ def weighted_f1(found: NDArray[np.int64], truth: NDArray[np.int64]) -> float:
     totals = support.sum(axis=0)
     per_label = (f1 * support).sum(axis=0) / np.maximum(totals, 1)
     return float(per_label[totals > 0].mean()) if (totals > 0).any() else 0.0
+
+
+def state_f1(found: NDArray[np.int64], truth: NDArray[np.int64]) -> dict[str, float]:
+    """The weighted F1, and by state the F1 over the cells of all labels; arguments as of ``weighted_f1``."""
+    counts = truth != IGNORED
+    scores = {"weighted_f1": weighted_f1(found, truth)}
+    for number, state in enumerate(CLASSES):
+        if state is not BLANK:
+            said, true = (found == number) & counts, (truth == number) & counts
+            scores[STATE_NAMES[state]] = 2 * float((said & true).sum()) / max(int(said.sum() + true.sum()), 1)
+    return scores
 
 
 def log_loss(logits: NDArray[np.float64], truth: NDArray[np.int64]) -> float:

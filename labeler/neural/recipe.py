@@ -110,7 +110,10 @@ class TrainRecipe(BaseModel):
     max_length: int = Field(default=200, ge=8, description="Most tokens of a sentence in training; the rest is cut.")
     heldout: float = Field(default=0.1, gt=0, lt=1, description="Share of the reports, by hash of text, to stop by.")
     made: int = Field(
-        default=150_000, ge=0, description="Sentences made of those of the reports and labeled by the teacher, in all."
+        default=450_000, ge=0, description="Sentences made of those of the reports and labeled by the teacher, in all."
+    )
+    fresh: bool = Field(
+        default=True, description="Whether each epoch reads a share of its own of the made sentences, or all of them."
     )
     varied: float = Field(
         default=0.85, ge=0, le=1, description="Share of them in which findings and cues are exchanged."
@@ -130,8 +133,11 @@ class TrainRecipe(BaseModel):
         default=StageRecipe(epochs=3, patience=3, learning_rate=1e-3), description="Training on the teacher's labels."
     )
     gold: StageRecipe = Field(
-        default=StageRecipe(epochs=20, patience=5, batch_size=16, learning_rate=1e-4),
-        description="Training on gold labels, if there are any.",
+        default=StageRecipe(epochs=4, patience=4, batch_size=16, learning_rate=1e-4),
+        description="Training on gold labels, if there are any; how many of its epochs serve is told by folds.",
+    )
+    folds: int = Field(
+        default=5, ge=2, description="Parts of the gold, each read by networks that learned from the others."
     )
     rewritten: int = Field(
         default=0, ge=0, description="Copies of each gold report said otherwise, beside it; rules.v1 has to read it."

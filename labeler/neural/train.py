@@ -4,6 +4,8 @@ RUN/config.json, model.safetensors     the network, as transformers saves models
 RUN/tokenizer.json ...                 its tokenizer
 RUN/history.jsonl                      loss and held-out weighted F1 of every epoch
 RUN/calibration.json                   per label the temperature, and the calibration error without and with it
+RUN/gold.json                          how rules, network and hybrid read the gold, by folds, if there is any
+RUN/hybrid.yaml                        when hybrid.v1 follows the network, if gold says otherwise than as shipped
 RUN/synonyms.jsonl                     words taken for names of findings that the teacher does not know, if any
 RUN/manifest.json                      last of all
 """
@@ -13,14 +15,12 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from hashlib import blake2b
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 import torch
-from accelerate import Accelerator  # type: ignore[import-untyped]
 from numpy.typing import NDArray
 from transformers import AutoConfig, AutoModel, AutoTokenizer, PreTrainedTokenizerFast
 
@@ -40,24 +40,22 @@ from corpora.runs import (
 from corpora.schema import LabelSchema
 from corpora.types import Report
 from labeler.base import load
-from labeler.neural.augment import Augmenter, augment_examples
-from labeler.neural.batches import logits_of
+from labeler.hybrid import BESIDE_NETWORK, NAMES_TAUGHT, HybridRecipe, write_recipe
 from labeler.neural.build import check_fit, pretrained, small_bert
 from labeler.neural.calibrate import calibration, temperatures
 from labeler.neural.data import (
     Collected,
     Examples,
-    class_weights,
     collect,
-    gold_examples,
     held_out,
     never_positive,
     weak_examples,
     whole_reports,
 )
-from labeler.neural.encode import encode, encode_reports
-from labeler.neural.loop import Course, Encoded, Epoch, Stage, StepWatch, Tokens, Watch, changed_run, fit
+from labeler.neural.gold import Crossed, Gold, Scores, compare, no_finding_of, page, read_gold
+from labeler.neural.loop import Epoch, StepWatch, Watch, changed_run
 from labeler.neural.model import BertCnnConfig, BertCnnForLabels
+from labeler.neural.passes import Passes
 from labeler.neural.reading import read, sentences_of
 from labeler.neural.recipe import TrainRecipe
 from labeler.neural.synonyms import Suspect, ToldLabeler, suspects
@@ -66,7 +64,7 @@ from labeler.neural.variants import Variants
 
 WEIGHTS: Final = "model.safetensors"
 HISTORY: Final = "history.jsonl"
-SYNONYMS: Final = "synonyms.jsonl"
+GOLD: Final = "gold.json"
 CALIBRATION: Final = "calibration.json"
 _PACKAGES: Final = ("torch", "transformers", "tokenizers", "accelerate", "safetensors", "numpy")
 
@@ -75,7 +73,8 @@ _PACKAGES: Final = ("torch", "transformers", "tokenizers", "accelerate", "safete
 class TrainSummary:
     """How a training run ended. ``weighted_f1`` is that of the held-out part in the kept epoch of the last stage.
 
-    ``untouched``: it was complete already, and nothing was done.
+    ``untouched``: it was complete already, and nothing was done. ``gold``: how well each
+    reader reads the gold, by folds.
     """
 
     folder: Path
@@ -85,19 +84,19 @@ class TrainSummary:
     warnings: tuple[str, ...]
     seconds: float
     untouched: bool = False
+    gold: Scores = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class _Lessons:
-    """What there is to learn: weakly labeled sentences of ``reports`` reports and ``made`` ones, the last of them; gold
-    reports; of both the reports that are held out; and the words that were taken for names of findings."""
+    """What there is to learn: weakly labeled sentences of ``reports`` reports and ``made`` ones, the last of them; the
+    reports held out of these; gold reports; and the words that were taken for names of findings."""
 
     weak: Examples
     weak_heldout: Examples
     reports: int
     made: int
-    gold: Examples | None
-    gold_heldout: Examples | None
+    gold: Gold | None
     suspects: tuple[Suspect, ...]
 
 
@@ -137,13 +136,16 @@ def train(
     tokenizer = _tokenizer(recipe, lessons.weak.texts)
     model = _model(recipe, teacher.schema, tokenizer)
     model.to(accelerator.device)
-    courses = _fit_all(model, tokenizer, lessons, recipe, accelerator, target, resume=resume, watch=watch, steps=steps)
-    calibrated = _calibrate(model, tokenizer, lessons, recipe.max_length)
+    passes = Passes(model, tokenizer, recipe, accelerator, target.work, resume, watch, steps)
+    courses, crossed = passes.all(lessons.weak, lessons.made, lessons.gold, lessons.weak_heldout)
+    calibrated = _calibrate(passes, lessons.weak_heldout, lessons.gold, crossed)
+    thresholds, compared = _compared(lessons, crossed, model, teacher.schema, recipe)
     counts = _counts(collected, reports, lessons, tokenizer, recipe.max_length)
     seconds = time.monotonic() - began
     epochs = tuple(epoch for course in courses for epoch in course.epochs)
     if accelerator.is_main_process:
         _publish(target, model, tokenizer, epochs, calibrated, lessons.suspects)
+        _publish_gold(target.out, thresholds, compared)
         write_manifest(
             target.manifest, command=list(command), config=recipe.model_dump(mode="json"), inputs=inputs,
             leave_out=[target.out], counts=counts, wall_seconds=seconds, seed=recipe.seed, packages=_PACKAGES,
@@ -154,7 +156,8 @@ def train(
         *never_positive(lessons.weak.classes, teacher.schema.labels, lessons.made),
         *(f"{one.word!r} is no name the teacher knows, and was read as {one.name!r}" for one in lessons.suspects),
     )
-    return TrainSummary(target.out, counts, epochs, courses[-1].best_f1, warnings, seconds)
+    readers = compared["readers"] if compared else {}
+    return TrainSummary(target.out, counts, epochs, courses[-1].best_f1, warnings, seconds, gold=readers)
 
 
 def _folder(out: Path) -> OutputTarget:
@@ -189,16 +192,11 @@ def _untouched(target: OutputTarget, recipe: TrainRecipe, inputs: Sequence[Path 
 
 
 def _lessons(teacher: Any, reports: Sequence[Report], recipe: TrainRecipe, gold: Sequence[Path]) -> _Lessons:
-    sections, labels = recipe.sections, teacher.schema.labels
-    gold_train = gold_heldout = None
+    sections, found = recipe.sections, None
     if gold:
-        examples, ids = _all_gold(gold, labels, reports, sections)
-        reports = [report for report in reports if report.study_id not in ids]
-        gold_train, gold_heldout = _split(examples, recipe.heldout, "the gold")
-        if recipe.rewritten:
-            rules = load("rules.v1", recipe.label_schema)
-            augmenter = Augmenter(rules, schema=recipe.label_schema)
-            gold_train += augment_examples(gold_train, labels, recipe.rewritten, recipe.seed, augmenter)
+        found = read_gold(gold, teacher.schema.labels, reports, recipe)
+        known = {report.study_id for report in found.reports}
+        reports = [report for report in reports if report.study_id not in known]
     learned, heldout = _apart(reports, sections, recipe.heldout)
     texts = [read(report, sections).text for report in learned]
     suspected = suspects(teacher, texts, recipe.synonyms) if recipe.synonyms else []
@@ -208,29 +206,13 @@ def _lessons(teacher: Any, reports: Sequence[Report], recipe: TrainRecipe, gold:
     made = variants.sentences(recipe.made, recipe.seed, varied=recipe.varied, strange=recipe.strange)
     weak = weak_examples(teacher, [*sentences, *made], recipe.trust)
     weak_heldout = whole_reports(teacher, heldout, sections)
-    return _Lessons(weak, weak_heldout, len(learned), len(made), gold_train, gold_heldout, tuple(suspected))
+    return _Lessons(weak, weak_heldout, len(learned), len(made), found, tuple(suspected))
 
 
 def _apart(reports: Sequence[Report], sections: str, share: float) -> tuple[list[Report], list[Report]]:
     held = _held([read(report, sections).text for report in reports], share, "the reports")
     apart = [[report for report, out in zip(reports, held, strict=True) if out == side] for side in (False, True)]
     return apart[0], apart[1]
-
-
-def _all_gold(
-    gold: Sequence[Path], labels: Sequence[str], reports: Sequence[Report], sections: str
-) -> tuple[Examples, set[str]]:
-    """The gold labels of all tables; a study in several counts with each."""
-    found = [gold_examples(path, labels, reports, sections) for path in gold]
-    examples = found[0][0]
-    for more, _ in found[1:]:
-        examples = examples + more
-    return examples, set().union(*(ids for _, ids in found))
-
-
-def _split(examples: Examples, share: float, what: str) -> tuple[Examples, Examples]:
-    held = _held(examples.texts, share, what)
-    return examples.where(~held), examples.where(held)
 
 
 def _held(texts: Sequence[str], share: float, what: str) -> NDArray[np.bool_]:
@@ -294,60 +276,20 @@ def _trained(
     return model
 
 
-# Learning
+# What it came to
 
 
-def _fit_all(
-    model: BertCnnForLabels, tokenizer: PreTrainedTokenizerFast, lessons: _Lessons, recipe: TrainRecipe,
-    accelerator: Accelerator, target: OutputTarget, *, resume: bool, watch: Watch, steps: StepWatch,
-) -> list[Course]:  # fmt: skip
-    """The stages, one behind the other."""
-    length = recipe.max_length
-    passes = []
-    if recipe.weak.epochs:
-        passes.append(("weak", recipe.weak, encode(tokenizer, lessons.weak, length), lessons.weak_heldout))
-    if lessons.gold is not None and lessons.gold_heldout is not None:
-        passes.append(("gold", recipe.gold, encode_reports(tokenizer, lessons.gold, length), lessons.gold_heldout))
-    special = frozenset(tokenizer.all_special_ids) - {tokenizer.unk_token_id}
-    tokens = Tokens(tokenizer.pad_token_id, tokenizer.mask_token_id, special)
-    if not passes:
-        raise ConfigError("config.value", "weak.epochs is 0 and there is no gold: nothing to learn from", where="weak")
-    courses = []
-    for name, stage_recipe, learned, heldout in passes:
-        stage = Stage(
-            name, stage_recipe, learned, encode_reports(tokenizer, heldout, length),
-            class_weights(learned.classes, recipe.balance), tokens, recipe.word_dropout, recipe.seed,
-            _key(recipe, learned, heldout), _no_finding(model), from_start=name == "gold",
-        )  # fmt: skip
-        checkpoint = target.work / f"{name}.pt"
-        courses.append(fit(model, stage, accelerator, checkpoint, resume=resume, watch=watch, steps=steps))
-    return courses
-
-
-def _no_finding(model: BertCnnForLabels) -> int | None:
-    names = list(model.config.label_names)
-    return names.index(model.config.no_finding) if model.config.no_finding in names else None
-
-
-def _key(recipe: TrainRecipe, learned: Encoded, heldout: Examples) -> str:
-    digest = blake2b(config_sha256(recipe).encode(), digest_size=16)
-    digest.update(repr((learned.tokens, learned.sizes)).encode())
-    digest.update("\0".join(heldout.texts).encode("utf-8", "surrogatepass"))
-    for classes in (learned.classes, heldout.classes):
-        digest.update(classes.tobytes())
-    return digest.hexdigest()
-
-
-def _calibrate(
-    model: BertCnnForLabels, tokenizer: PreTrainedTokenizerFast, lessons: _Lessons, length: int
-) -> dict[str, Any]:
-    held = lessons.weak_heldout if lessons.gold_heldout is None else lessons.weak_heldout + lessons.gold_heldout
-    encoded = encode_reports(tokenizer, held, length)
-    logits = logits_of(model, encoded.tokens, tokenizer.pad_token_id, 64)
-    sizes, no_finding = encoded.sizes or (), _no_finding(model)
-    found = temperatures(logits, sizes, encoded.classes, no_finding)
+def _calibrate(passes: Passes, heldout: Examples, gold: Gold | None, crossed: Crossed | None) -> dict[str, Any]:
+    """Temperatures by the reports held out of the weak labels, and by gold ones, each read by what did not learn it."""
+    logits, sizes = passes.reads(heldout)
+    truth = heldout.classes
+    if gold is not None and crossed is not None:
+        logits, sizes = np.concatenate([logits, crossed.logits]), (*sizes, *crossed.sizes)
+        truth = np.concatenate([truth, gold.examples.classes[crossed.rows]])
+    model = passes.model
+    found = temperatures(logits, sizes, truth, no_finding_of(model))
     model.config.temperatures = found
-    return calibration(logits, sizes, encoded.classes, list(model.config.label_names), found, no_finding)
+    return calibration(logits, sizes, truth, list(model.config.label_names), found, no_finding_of(model))
 
 
 def _counts(
@@ -364,11 +306,33 @@ def _counts(
         "sentences": len(lessons.weak) - lessons.made,
         "sentences, made": lessons.made,
         "unknown names": len(lessons.suspects),
-        "gold, training": len(lessons.gold) if lessons.gold else 0,
-        "gold, held out": len(lessons.gold_heldout) if lessons.gold_heldout else 0,
+        "gold": len(lessons.gold.examples) if lessons.gold else 0,
+        "gold, said otherwise": len(lessons.gold.copies) if lessons.gold else 0,
         "cut to max_length": sum(len(text) > length for text in ids),
         "word pieces": len(tokenizer),
     }
+
+
+def _compared(
+    lessons: _Lessons, crossed: Crossed | None, model: BertCnnForLabels, schema: LabelSchema, recipe: TrainRecipe
+) -> tuple[HybridRecipe | None, dict[str, Any] | None]:
+    if lessons.gold is None or crossed is None:
+        return None, None
+    taught = [one.label for one in lessons.suspects]
+    thresholds, scores = compare(lessons.gold, crossed, model.config.temperatures, schema, recipe, taught)
+    return thresholds, page(lessons.gold, crossed, scores)
+
+
+def _publish_gold(out: Path, thresholds: HybridRecipe | None, compared: Mapping[str, Any] | None) -> None:
+    if thresholds is not None:
+        write_recipe(thresholds, out)
+    else:
+        with writing(out):
+            (out / BESIDE_NETWORK).unlink(missing_ok=True)
+    if compared is not None:
+        with atomic_writer(out / GOLD) as file:
+            json.dump(compared, file, indent=2)
+            file.write("\n")
 
 
 def _publish(
@@ -385,7 +349,7 @@ def _publish(
     with atomic_writer(target.out / HISTORY) as history:
         history.writelines(json.dumps(asdict(epoch)) + "\n" for epoch in epochs)
     if suspected:
-        with atomic_writer(target.out / SYNONYMS) as names:
+        with atomic_writer(target.out / NAMES_TAUGHT) as names:
             names.writelines(json.dumps(asdict(one)) + "\n" for one in suspected)
     with atomic_writer(target.out / CALIBRATION) as page:
         json.dump(calibrated, page, indent=2)

@@ -8,8 +8,9 @@ A teacher costs next to nothing, so a pupil can be told of as many texts as it h
 the spans that the teacher gives as evidence; what stands in their place are other such spans, and the phrases of the
 schema's lexicons, rare ones as often as others. A sentence may also end as another one does, behind words that stand
 between two findings of a third; and what means nothing to the teacher may give way to other such words, or to words
-that are none, so that a pupil does not take a word it has hardly seen for a finding. A variant need not be good prose,
-nor mean what it did before: it is labeled anew.
+that are none, so that a pupil does not take a word it has hardly seen for a finding. Of a cue only some words may be
+put in ("new" of "no new"), so that it does not take a part for the whole. A variant need not be good prose, nor mean
+what it did before: it is labeled anew.
 """
 
 from __future__ import annotations
@@ -36,6 +37,8 @@ _CUE_PUT_AFTER: Final = 0.1
 _QUALIFIED: Final = 0.25
 _PLURAL: Final = 0.2
 _CROSSED: Final = 0.25
+# of the cues that are put in, the share of which only some words are
+_CUT: Final = 0.35
 # of the sentences whose other words are exchanged, the share of these words, and of those the share of made-up ones
 _WORDS_EXCHANGED: Final = 0.15
 _MADE_UP: Final = 0.3
@@ -178,7 +181,12 @@ class Variants:
         return phrase
 
     def _cue(self, chance: random.Random, kinds: frozenset[str]) -> str:
-        return self._phrase(chance.choice([kind for kind in self._kinds if kind in kinds]), chance)
+        """A cue of one of the kinds, or some of its words."""
+        words = self._phrase(chance.choice([kind for kind in self._kinds if kind in kinds]), chance).split()
+        if len(words) > 1 and chance.random() < _CUT:
+            begin = chance.randrange(len(words))
+            words = words[begin : chance.randrange(begin, len(words)) + 1]
+        return " ".join(words)
 
     def _phrase(self, kind: str, chance: random.Random) -> str:
         return chance.choice(chance.choice(self._pools[kind]))

@@ -73,7 +73,7 @@ def prepare(options: argparse.Namespace) -> None:
     learned = [report for report in reports if report.study_id not in apart]
     lessons = _lessons(teacher, learned, recipe, [])
     gold, ids = gold_examples(options.gold, teacher.schema.labels, reports, recipe.sections)
-    left = [report for report in reports if report.study_id in apart - ids]
+    left = [report for report in reports if report.study_id in apart.difference(ids)]
     tokenizer = _tokenizer(recipe, lessons.weak.texts)
     length = recipe.max_length
     parts = {
@@ -86,7 +86,7 @@ def prepare(options: argparse.Namespace) -> None:
     about = {
         "recipe": recipe.model_dump(mode="json"), "labels": teacher.schema.labels, "pieces": len(tokenizer),
         "no_finding": teacher.schema.no_finding, "pad": tokenizer.pad_token_id, "mask": tokenizer.mask_token_id,
-        "special": sorted(set(tokenizer.all_special_ids) - {tokenizer.unk_token_id}),
+        "special": sorted(set(tokenizer.all_special_ids) - {tokenizer.unk_token_id}), "made": lessons.made,
     }  # fmt: skip
     arrays = {f"{name}.{key}": value for name, part in parts.items() for key, value in _packed(part).items()}
     weights = class_weights(parts["weak"].classes, recipe.balance)
@@ -153,7 +153,17 @@ class Lesson:
         tokens = Tokens(self.about["pad"], self.about["mask"], frozenset(self.about["special"]))
         few = _rows(self.parts["gold"], range(2))
         return Stage(
-            name, recipe, learned, few, weights, tokens, self.recipe.word_dropout, self.seed, "", self.no_finding
+            name,
+            recipe,
+            learned,
+            few,
+            weights,
+            tokens,
+            self.recipe.word_dropout,
+            self.seed,
+            "",
+            self.no_finding,
+            in_turn=self.about["made"] if name == "weak" and self.recipe.fresh else 0,
         )
 
     def _measured(self) -> dict[str, Any]:

@@ -37,7 +37,8 @@ from corpora.readers import ReadOptions, open_source
 from corpora.resources import config_path
 from corpora.types import Report, Study
 from labeler.base import Labeler, load
-from labeler.hybrid import HybridLabeler, fit
+from labeler.hybrid import HybridLabeler
+from labeler.hybrid_fit import fit
 from labeler.neural.data import held_out
 from labeler.neural.predict import NeuralLabeler
 from labeler.neural.recipe import TrainRecipe

@@ -15,19 +15,19 @@ from corpora.errors import ConfigError, DataError
 from corpora.labels import BLANK, NEGATIVE, POSITIVE, UNCERTAIN
 from corpora.schema import LabelSchema
 from corpora.types import Report
-from labeler import hybrid as module
+from labeler import hybrid_fit as module
 from labeler.base import ToyLabeler, load
 from labeler.hybrid import (
     HybridLabeler,
     HybridRecipe,
     Thresholds,
-    fit,
     kind_of,
     load_hybrid,
     load_recipe,
-    read_gold,
+    shipped_for,
     write_recipe,
 )
+from labeler.hybrid_fit import fit, read_gold
 from labeler.neural.reading import CLASS_OF, CLASSES, has_words
 from labeler.testing import check_labeler
 from labeler.types import LabelVector, Mention
@@ -169,6 +169,8 @@ def test_its_name_tells_networks_and_thresholds_apart():
         ("Possible effusion.", "Pleural Effusion", "left_open"),
         ("No effusion on the right. Small effusion on the left.", "Pleural Effusion", "torn"),
         ("Heart failure.", "Cardiomegaly", "implied"),
+        ("Heart failure. The heart is normal in size.", "Cardiomegaly", "denied"),
+        ("Unchanged cardiomediastinal silhouette. Normal mediastinal contour.", "Enlarged Cardiomediastinum", "denied"),
     ],
 )
 def test_how_the_rules_came_to_a_state(text, label, kind):
@@ -279,6 +281,26 @@ def test_the_threshold_lies_between_what_is_won_and_what_is_lost():
     assert module._threshold([(0.9, 1)] * 9 + [(0.9, -1)] * 9, 0.05) is None
 
 
+def test_a_threshold_stays_unless_gold_speaks_against_it():
+    lost = [(0.9, -1)] * 4
+    assert module._fitted(lost, None, 0.8, 0.05) == 0.8
+    assert module._fitted([*lost, (0.9, -1)], None, 0.8, 0.05) is None
+    assert module._fitted([*lost, (0.9, -1), (0.9, 1), (0.9, 1)], None, 0.8, 0.05) == 0.8
+    # what it is not followed in says nothing of it
+    assert module._fitted([(0.7, -1)] * 9, None, 0.8, 0.05) == 0.8
+    assert module._fitted([(0.9, 1)] * 9, None, 0.8, 0.05) == pytest.approx(0.45)
+    assert module._fitted(lost, 0.95, 0.8, 0.05) == 0.95
+    assert module._fitted([], None, None, 0.05) is None
+
+
+def test_few_gold_reports_leave_the_thresholds_as_they_are():
+    hybrid, reports, gold = simulated(0.9, 0.9, 0)
+    known = {key: dict(zip(LABELS, row, strict=True)) for key, row in gold.items()}
+    shipped = hybrid.with_recipe(load_recipe())
+    assert fit(shipped, reports[:1], known) == load_recipe()
+    assert fit(shipped, reports, {}) == load_recipe()
+
+
 def test_gold_tables(tmp_path):
     lines = tmp_path / "gold.jsonl"
     lines.write_text('{"id": "1", "labels": {"Edema": -1, "Fracture": "x"}}\n{"id": "2", "labels": {"Fracture": 1}}\n')
@@ -302,11 +324,12 @@ def test_gold_tables(tmp_path):
 # loading
 
 
-def test_the_shipped_thresholds_ask_the_network_only_where_the_rules_see_nothing():
+def test_the_shipped_thresholds_follow_a_sure_network_into_doubt_and_what_rules_do_not_see():
     recipe = load_recipe()
     given = recipe.model_dump(exclude_defaults=True)
-    assert set(given) == {"description", "unseen"}
-    assert min(given["unseen"].values()) >= 0.95
+    assert set(given) == {"description", "unseen", "set_aside", "asserted", "torn"}
+    assert all(set(given[kind]) == {"uncertain"} for kind in ("set_aside", "asserted", "torn"))
+    assert min(least for kind, states in given.items() if kind != "description" for least in states.values()) >= 0.95
 
 
 def test_thresholds_are_written_and_read(tmp_path):
@@ -316,6 +339,23 @@ def test_thresholds_are_written_and_read(tmp_path):
     with pytest.raises(ConfigError) as error:
         load_recipe(tmp_path / "wrong.yaml")
     assert "wrong.yaml:1" in error.value.where
+
+
+def test_what_rules_do_not_see_is_followed_of_labels_with_names_taught():
+    rules, network = [BLANK] * len(LABELS), [POSITIVE] * len(LABELS)
+    hybrid = given_hybrid(rules, network, 0.999, shipped_for(["Fracture", "Edema", "Edema"]))
+    found = dict(zip(LABELS, hybrid.states([Report("1", "")])[0], strict=True))
+    assert {label for label, state in found.items() if state == POSITIVE} == {"Fracture", "Edema"}
+    assert set(hybrid.with_recipe(shipped_for([])).states([Report("1", "")])[0]) == {BLANK}
+    # thresholds that gold tells hold of all labels
+    gold = {str(number): dict.fromkeys(LABELS, POSITIVE) for number in range(9)}
+    states = {key: tuple(network) for key in gold}
+    many = HybridLabeler(
+        "chexpert14.v1", Given(states, {key: [0.9] * len(LABELS) for key in gold}), shipped_for([]),
+        rules=Given({key: tuple(rules) for key in gold}),
+    )  # fmt: skip
+    fitted = fit(many, [Report(key, "") for key in gold], gold)
+    assert (fitted.unseen_of, fitted.unseen.positive) == (None, pytest.approx(0.45))
 
 
 def test_a_network_of_other_labels():

@@ -23,11 +23,13 @@ TINY = TrainRecipe(
     max_length=96,
     heldout=0.15,
     made=2500,
+    fresh=False,
     varied=0.5,
     word_dropout=0.02,
     balance=0.3,
     weak=StageRecipe(epochs=6, patience=6, batch_size=16, learning_rate=2e-3),
-    gold=StageRecipe(epochs=3, patience=3, batch_size=8, learning_rate=1e-3),
+    gold=StageRecipe(epochs=2, patience=2, batch_size=8, learning_rate=1e-3),
+    folds=3,
 )
 
 

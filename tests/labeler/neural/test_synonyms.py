@@ -8,12 +8,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from corpora.errors import DataError
 from corpora.resources import config_path
 from corpora.types import Report, Section
 from labeler.base import load
+from labeler.hybrid import NAMES_TAUGHT
 from labeler.neural.recipe import SynonymRecipe
 from labeler.neural.synonyms import Suspect, ToldLabeler, suspects
-from labeler.neural.train import SYNONYMS, train
+from labeler.neural.train import train
 from tests.labeler.neural.conftest import changed
 
 RULES = load()
@@ -81,13 +83,20 @@ def test_what_is_found_is_taught_and_said(texts, schema, tmp_path):
     source.write_text("".join(lines), encoding="utf-8")
     recipe = changed(label_schema=schema, made=0, weak={"epochs": 1})
     done = train([str(source)], tmp_path / "run", recipe)
-    line = json.loads((tmp_path / "run" / SYNONYMS).read_text())
+    line = json.loads((tmp_path / "run" / NAMES_TAUGHT).read_text())
     assert (line["word"], line["label"]) == ("infiltrate", "Lung Opacity")
     assert any("'infiltrate'" in warning and f"'{line['name']}'" in warning for warning in done.warnings)
     assert done.counts["unknown names"] == 1
+    hybrid = f"hybrid.v1:{done.folder}"
+    assert load(hybrid, schema).recipe.unseen_of == ("Lung Opacity",)
     silent = train([str(source)], tmp_path / "other", recipe.model_copy(update={"synonyms": None}))
     assert silent.counts["unknown names"] == 0
-    assert not (tmp_path / "other" / SYNONYMS).exists()
+    assert not (tmp_path / "other" / NAMES_TAUGHT).exists()
+    assert load(f"hybrid.v1:{silent.folder}", schema).recipe.unseen_of == ()
+    (done.folder / NAMES_TAUGHT).write_text("[]")
+    with pytest.raises(DataError) as error:
+        load(hybrid, schema)
+    assert error.value.code == "model.damaged"
 
 
 @pytest.fixture(scope="module")

@@ -6,14 +6,19 @@ import shutil
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 import typer
+from hypothesis import given
+from hypothesis import strategies as st
 from transformers import AutoTokenizer, BertConfig, BertModel
 from typer.testing import CliRunner
 
 from corpora.errors import ConfigError, DataError, RunError
 from labeler.neural.commands import train_cli
+from labeler.neural.loop import Encoded, Stage, Tokens
 from labeler.neural.predict import NeuralLabeler
+from labeler.neural.recipe import StageRecipe
 from labeler.neural.train import CALIBRATION, HISTORY, WEIGHTS, train
 from tests.labeler.neural.conftest import TINY, changed
 
@@ -122,23 +127,6 @@ def test_a_complete_run_is_left_as_it_is(trained, source):
     assert files(trained.folder) == before
 
 
-def test_gold_labels_are_learned_last_and_its_studies_are_not_weak(source, invented, tmp_path):
-    gold = tmp_path / "gold.jsonl"
-    lines = [{"id": record["id"], "labels": record["labels"] | {"Fracture": "x"}} for record in invented[:80]]
-    gold.write_text("".join(json.dumps(line) + "\n" for line in lines))
-    done = train([str(source)], tmp_path / "run", changed(**SHORT, heldout=0.25), gold=[gold])
-    stages = [epoch.stage for epoch in done.epochs]
-    assert stages == sorted(stages, reverse=True)
-    assert set(stages) == {"weak", "gold"}
-    counts = done.counts
-    assert counts["gold, training"] + counts["gold, held out"] == 80
-    assert counts["weak, training"] + counts["weak, held out"] == 120
-    # the weights before it are epoch 0: it cannot end with worse ones
-    at_first = next(epoch for epoch in done.epochs if epoch.stage == "gold")
-    assert at_first.epoch == 0
-    assert done.weighted_f1 >= at_first.weighted_f1
-
-
 def test_a_loss_that_is_no_number_is_an_error_that_says_what_to_do(source, tmp_path):
     with pytest.raises(RunError) as error:
         train([str(source)], tmp_path / "run", changed(weak={"learning_rate": 1e30, "warmup": 0.0}))
@@ -191,37 +179,6 @@ def test_an_encoder_of_ones_own(source, trained, tmp_path):
     assert NeuralLabeler(tmp_path / "run").made_by.startswith("bert.v1+")
 
 
-def gold_of(invented, path, number=80):
-    lines = [{"id": record["id"], "labels": record["labels"]} for record in invented[:number]]
-    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
-    return path
-
-
-def test_gold_reports_are_also_learned_said_otherwise(source, trained, invented, tmp_path):
-    gold = [gold_of(invented, tmp_path / "gold.jsonl", 30)]
-    fields = {"encoder": {"source": str(trained.folder)}, "weak": {"epochs": 0}, "gold": {"epochs": 1}, "made": 0}
-    seen = {}
-    for copies in (0, 2):
-        recipe = changed(**fields, heldout=0.3, rewritten=copies)
-        seen[copies] = train([str(source)], tmp_path / f"run{copies}", recipe, gold=gold).counts
-    assert seen[2]["gold, training"] == 3 * seen[0]["gold, training"]
-    assert seen[2]["gold, held out"] == seen[0]["gold, held out"]
-
-
-def test_a_trained_labeler_goes_on_with_gold_alone(source, trained, invented, tmp_path):
-    parts = [gold_of(invented[:40], tmp_path / "one.jsonl"), gold_of(invented[40:80], tmp_path / "two.jsonl")]
-    recipe = changed(encoder={"source": str(trained.folder)}, weak={"epochs": 0}, made=0, heldout=0.3)
-    done = train([str(source)], tmp_path / "run", recipe, gold=parts)
-    assert {epoch.stage for epoch in done.epochs} == {"gold"}
-    assert done.counts["gold, training"] + done.counts["gold, held out"] == 80
-    # epoch 0 is the labeler as it was: had its head been lost, it would know nothing
-    assert done.epochs[0].weighted_f1 > 0.3
-    assert done.weighted_f1 >= done.epochs[0].weighted_f1
-    with pytest.raises(ConfigError) as error:
-        train([str(source)], tmp_path / "none", recipe)
-    assert error.value.code == "config.value"
-
-
 def test_a_trained_labeler_of_another_schema(source, trained, tmp_path):
     copy = shutil.copytree(trained.folder, tmp_path / "copy")
     config = json.loads((copy / "config.json").read_text()) | {"schema_name": "ours.v1"}
@@ -238,6 +195,38 @@ def test_an_encoder_whose_tokenizer_is_of_another_one(source, trained, tmp_path)
     with pytest.raises(ConfigError) as error:
         train([str(source)], tmp_path / "run", changed(encoder={"source": str(tmp_path / "encoder")}))
     assert error.value.code == "model.tokenizer"
+
+
+def test_made_sentences_are_read_in_turn(source, tmp_path):
+    seen = {}
+    for fresh in (False, True):
+        steps = []
+        weak = {"epochs": 3, "batch_size": 16, "learning_rate": 1e-9}
+        recipe = changed(weak=weak, made=301, fresh=fresh, max_length=48)
+        done = train([str(source)], tmp_path / f"fresh-{fresh}", recipe, steps=steps.append)
+        assert done.counts["sentences, made"] == 301
+        seen[fresh] = [step.items for step in steps if step.done % (steps[-1].total // 3) == 0]
+        assert steps[-1].done == steps[-1].total
+        real = done.counts["sentences"]
+    assert seen[False] == [real + 301] * 3
+    # one that is left over is read by all
+    assert seen[True] == [real + 101] * 3
+
+
+@given(st.integers(0, 60), st.integers(0, 20), st.integers(1, 5))
+def test_the_epochs_share_what_is_read_in_turn(rows, in_turn, epochs):
+    in_turn = min(in_turn, rows)
+    none = np.zeros((rows, 1), dtype=np.int64)
+    learned = Encoded([[1]] * rows, none, none.astype(np.float32))
+    recipe = StageRecipe(epochs=epochs, patience=1, learning_rate=1)
+    stage = Stage("weak", recipe, learned, learned, none, Tokens(0, 1, frozenset()), 0, 0, "", None, in_turn=in_turn)
+    read = [set(stage.rows(number).tolist()) for number in range(1, epochs + 1)]
+    kept = set.intersection(*read)
+    assert len({len(one) for one in read}) == 1
+    assert set().union(*read) == set(range(rows))
+    if epochs > 1:
+        assert kept == set(range(rows - in_turn // epochs * epochs))
+        assert sum(len(one - kept) for one in read) == in_turn // epochs * epochs
 
 
 def test_small_batches_make_as_many_steps_as_the_large_one_they_stand_for(source, tmp_path):

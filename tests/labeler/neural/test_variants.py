@@ -83,3 +83,11 @@ def test_words_without_meaning_are_exchanged_and_those_with_it_are_not():
     assert plain.sentences(50, 2) == plain.sentences(50, 2, strange=0.0)
     states = RULES.states([Report("", text) for text in plain.sentences(500, 3, strange=1.0)])
     assert sum(state is not None for row in states for state in row) > 200
+
+
+def test_of_a_cue_only_a_part_may_be_put_in(variants):
+    # "new" of "no new": by itself it leaves nothing open
+    made = [set(text.lower().rstrip(".").split()) for text in variants.sentences(4000, 0)]
+    assert any(
+        "new" in words and words.isdisjoint({"no", "nor", "or", "nothing", "neither", "without"}) for words in made
+    )
