@@ -47,6 +47,7 @@ def draft(
     seen: Path | None = None,
     batch_size: int = 64,
     candidates: int = 1,
+    prior: bool = True,
     labeler: str = "rules.v1",
     seed: int = 0,
     merged: bool = True,
@@ -59,8 +60,9 @@ def draft(
     """Draft the studies of ``source`` (a corpus, a folder of films, a film) with the drafter ``run`` into ``out``.
 
     With several ``candidates`` a study gets sampled drafts until one says what the encoder sees, so many at most, and
-    the one that agrees best is kept. Raises ``ConfigError`` (``model.*``, ``report.adapter``, ``config.value``),
-    ``DataError`` (``report.no_studies``, ``data.*``) and ``RunError`` (``report.memory``, ``run.*``).
+    the one that agrees best is kept. Without ``prior`` no report before is read. Raises ``ConfigError`` (``model.*``,
+    ``report.adapter``, ``config.value``), ``DataError`` (``report.no_studies``, ``data.*``) and ``RunError``
+    (``report.memory``, ``run.*``).
     """
     begun = time.monotonic()
     how = how or Decoding()
@@ -70,12 +72,14 @@ def draft(
         raise ConfigError("config.value", "drafts are written as .jsonl", where=str(out), hint="radloop report export")
     model, tokenizer = load_drafter(run, merged=merged, adapter=adapter)
     in_bf16(model)
+    model.config.telling_prior &= prior
     desk, rejects, paths = _desk(model, tokenizer, source, target, part, split, cache, seen, how, resume)
     desk, decided = told_of(model, tokenizer, desk)
     work = Drafting(model, tokenizer, desk, decided, how, candidates, labeler, seed, run.name, paths)
     settings = {
         "run": str(run), "source": str(source), "part": part, "how": asdict(how), "batch_size": batch_size,
-        "candidates": candidates, "labeler": labeler, "seed": seed, "weights": weights_sha256(model),
+        "candidates": candidates, "prior": model.config.telling_prior, "labeler": labeler, "seed": seed,
+        "weights": weights_sha256(model),
     }  # fmt: skip
     records = _records(work, target, batch_size, settings, resume, watch)
     records.sort(key=lambda record: record.pop("row"))

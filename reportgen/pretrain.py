@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -25,7 +25,9 @@ from corpora.bars import Step
 from corpora.config import config_sha256
 from corpora.errors import DataError, RunError
 from corpora.readers import open_source
+from corpora.readers.corpus import is_corpus
 from corpora.runs import OutputTarget, atomic_writer, discard_work, output_target, write_manifest, writing
+from corpora.store import read_studies
 from corpora.types import Report, Study
 from labeler.base import load
 from reportgen.compose import compose
@@ -219,8 +221,7 @@ class _Reading:
 
 def _texts(sources: Sequence[str], leave_out: frozenset[str], recipe: ReportPretrainRecipe) -> list[_Text]:
     """The reports to read, each behind the prompt that a drafter will give."""
-    studies = [each for source in sources for each in open_source(source) if isinstance(each, Study)]
-    studies = [each for each in studies if each.report and each.study_id not in leave_out]
+    studies = [each for each in _studies(sources) if each.report and each.study_id not in leave_out]
     priors = last_reports(studies) if recipe.prior else {}
     found = [_text(each.report, priors.get(each.study_id, "")) for each in studies if each.report]
     found = [each for each in found if each.target.sections]
@@ -228,6 +229,13 @@ def _texts(sources: Sequence[str], leave_out: frozenset[str], recipe: ReportPret
         return found
     labels = labels_in(recipe.hints, [each.target.text for each in found], load(recipe.hints).schema.labels)
     return [_Text(each.target, with_hints(each.prompt, some)) for each, some in zip(found, labels, strict=True)]
+
+
+def _studies(sources: Sequence[str]) -> Iterator[Study]:
+    """The studies of sources; of a corpus all that is known, since patient and age say which report was before."""
+    for source in sources:
+        found = read_studies(Path(source)) if is_corpus(source) else open_source(source)
+        yield from (each for each in found if isinstance(each, Study))
 
 
 def _text(report: Report, prior: str) -> _Text:
