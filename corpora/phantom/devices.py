@@ -36,7 +36,7 @@ def _ett(sign: Sign, plane: Plane, body: Body, pose: Pose, layers: Layers) -> li
 def _feeding_tube(sign: Sign, plane: Plane, body: Body, pose: Pose, layers: Layers) -> list[Map]:
     end = body.dome_right + body.dome_left - pose.lift() + 3.5
     path = bend((-0.6, -9), (0.7, 4), (0.9, 14), (2.0, end - 2), (5.0, end), (7.0, end + 1.5), count=40)
-    return [_wire(plane, path, 0.14, 0.05, layers)]
+    return [_wire(plane, path, 0.14, 0.075, layers)]
 
 
 def _central_line(sign: Sign, plane: Plane, body: Body, pose: Pose, layers: Layers) -> list[Map]:
@@ -47,14 +47,14 @@ def _central_line(sign: Sign, plane: Plane, body: Body, pose: Pose, layers: Laye
     under = bend(
         (side * 11.0, 2.6), (side * 6.5, 1.4), (side * 3.0, 2.4), (-1.7, 5.4), (-2.1, 8.5 + 3 * sign.size), count=36
     )
-    return [_wire(plane, neck if sign.seed % 2 else under, 0.11, 0.055, layers)]
+    return [_wire(plane, neck if sign.seed % 2 else under, 0.11, 0.085, layers)]
 
 
 def _picc(sign: Sign, plane: Plane, body: Body, pose: Pose, layers: Layers) -> list[Map]:
     side = sign.side
     path = bend((side * 20.5, 12), (side * 17.5, 5), (side * 12, 1.6), (side * 6, 1.6), (side * 2.6, 2.8), (-1.8, 6.0),
                 (-2.2, 9 + 3 * sign.size), count=48)  # fmt: skip
-    return [_wire(plane, path, 0.07, 0.04, layers)]
+    return [_wire(plane, path, 0.08, 0.08, layers)]
 
 
 def _port(sign: Sign, plane: Plane, body: Body, pose: Pose, layers: Layers) -> list[Map]:
@@ -66,7 +66,7 @@ def _port(sign: Sign, plane: Plane, body: Body, pose: Pose, layers: Layers) -> l
     path = bend(
         middle, (side * 7.6, 2.2), (side * 4.6, 1.6), (side * 2.2, 3.2), (-2.0, 7), (-2.1, 10 + 2 * sign.size), count=40
     )
-    return [np.maximum(_wire(plane, path, 0.1, 0.05, layers), np.asarray(ring > 0, np.float32))]
+    return [np.maximum(_wire(plane, path, 0.1, 0.08, layers), np.asarray(ring > 0, np.float32))]
 
 
 def _pacemaker(sign: Sign, plane: Plane, body: Body, pose: Pose, layers: Layers) -> list[Map]:

@@ -228,7 +228,7 @@ def _bones(plane: Plane, body: Body, pose: Pose, build: Build) -> Map:
     made = ribs(body, pose, step, build.broken)
     for side in (-1, 1):
         made += shoulder(body, pose, side, step)
-        made.append(clavicle(body, pose, side, step, build.broken))
+        made += clavicle(body, pose, side, step, build.broken)
     cloud = joined(made)
     turned = rotated(cloud.points, pose.yaw)
     total = splat(plane, turned[:, :2], cloud.volume, max(0.03, 0.5 * plane.pixel))

@@ -28,7 +28,7 @@ def _rng(sign: Sign) -> np.random.Generator:
 
 def _nodule(sign: Sign, plane: Plane, body: Body, pose: Pose, layers: Layers) -> list[Map]:
     rng = _rng(sign)
-    radius = {"nodule": 0.55 + 0.85 * sign.size, "mass": 1.7 + 1.8 * sign.size, "cavity": 1.3 + 1.6 * sign.size}[
+    radius = {"nodule": 0.6 + 0.9 * sign.size, "mass": 1.7 + 1.8 * sign.size, "cavity": 1.3 + 1.6 * sign.size}[
         sign.kind
     ]
     middle = (sign.at[0], sign.at[1] * (1 - pose.lift() / 24))
@@ -44,7 +44,9 @@ def _nodule(sign: Sign, plane: Plane, body: Body, pose: Pose, layers: Layers) ->
         inner = ellipse(plane, (middle[0], middle[1] - 0.1 * radius), (0.66 * radius, 0.62 * radius))
         added = np.asarray(added - inner * np.float32(2 * 0.66 * radius * 1.25), np.float32)
     shown = np.clip(layers.lung, 0, None) > 0.4
-    layers.soft += _SOLID * np.float32(1.25) * added * shown
+    # a small one that a film shows is a dense one, often with calcium in it
+    dense = 1.85 - 0.6 * sign.size if sign.kind == "nodule" else 1.25
+    layers.soft += _SOLID * np.float32(dense) * added * shown
     return [lump * shown]
 
 
@@ -60,7 +62,7 @@ def _cloud(sign: Sign, plane: Plane, middle: tuple[float, float], half: tuple[fl
 def _patch(sign: Sign, plane: Plane, body: Body, pose: Pose, layers: Layers) -> list[Map]:
     size = 1.9 + 2.6 * sign.size
     dense = {
-        "patch": 0.22 + 0.12 * sign.size,
+        "patch": 0.28 + 0.14 * sign.size,
         "pneumonia": 0.38 + 0.2 * sign.size,
         "consolidation": 0.6 + 0.25 * sign.size,
     }[sign.kind]
@@ -148,7 +150,7 @@ def _plates(sign: Sign, plane: Plane, body: Body, pose: Pose, layers: Layers) ->
                 (right, level + rng.uniform(-1.2, 0.7)),
                 count=10,
             )
-            lines = np.maximum(lines, tube(plane, path, 0.16 + 0.16 * sign.size) * np.float32(3.2))
+            lines = np.maximum(lines, tube(plane, path, 0.18 + 0.17 * sign.size) * np.float32(4.2))
         added = smooth(lines, 0.12 / plane.pixel) * np.clip(layers.lungs[side] / 2, 0, 1)
         layers.soft += added
         marks.append(added)
@@ -224,50 +226,68 @@ def _fluid(sign: Sign, plane: Plane, body: Body, pose: Pose, layers: Layers, sid
 
 
 def _thickening(sign: Sign, plane: Plane, body: Body, pose: Pose, layers: Layers) -> list[Map]:
+    """A rim of scar between lung and wall, which the rays graze: over the apex, or along a stretch of the side wall."""
     marks = []
-    distance = wall_distance(plane, body)
-    wobble = clouds(plane, _rng(sign), (1.5, 3.0))
+    apical = sign.kind == "apical_thickening"
+    wobble = np.clip(1 + 0.3 * clouds(plane, _rng(sign), (1.5, 3.0)), 0.3, 1.8)
+    if apical:
+        distance, reach = wall_distance(plane, body), step_down(plane.v - np.float32(2.6 + 0.8 * sign.size), 0.5)
+    else:
+        # below the apex, where the wall runs up and down
+        middle, half = max(sign.at[1], 9.0), 4.0 + 1.6 * sign.size
+        distance = np.asarray(body.cage_width()(plane.v) - np.abs(plane.u), np.float32)
+        reach = step_down(np.abs(plane.v - np.float32(middle)) - np.float32(half), 0.6)
+    thick = (np.float32(0.75) + np.float32(1.0 * sign.size)) * wobble
     for side in sign.sides:
-        thick = (0.5 + 0.9 * sign.size) * (1 + 0.3 * wobble)
-        apical = sign.kind == "apical_thickening"
-        reach = (
-            step_down(plane.v - 2.4, 0.5) if apical else step_down(np.abs(plane.v - np.float32(sign.at[1])) - 3.2, 0.6)
-        )
-        band = step_down(distance - thick, 0.09) * reach * (layers.lungs[side] > 0.05)
-        added = np.float32(1.6 + 1.4 * sign.size) * band
+        band = step_down(distance - thick, 0.1) * reach * (layers.lungs[side] > 0.05)
+        # what a ray goes through on a chord along the curved wall
+        added = np.float32(2.6 + 2.2 * sign.size) * band
         layers.soft += added
         marks.append(added)
     return marks
 
 
 def _plaque(sign: Sign, plane: Plane, body: Body, pose: Pose, layers: Layers) -> list[Map]:
+    """Calcified plaques, two or three on a side, each like a leaf of holly: a white, ragged rim and a paler middle."""
     rng = _rng(sign)
-    grain = np.clip(0.6 + 0.7 * clouds(plane, rng, (0.25, 0.6)), 0, 1.6)
-    middle = (sign.at[0], sign.at[1])
-    shape = ellipse(plane, middle, (1.9 + 0.9 * sign.size, 0.7 + 0.5 * sign.size), float(rng.uniform(-0.5, 0.5)))
-    added = np.float32(0.28 + 0.2 * sign.size) * np.sqrt(shape) * grain * (layers.lungs[sign.side or 1] > 0.3)
-    layers.bone += added
-    return [added]
+    grain = np.clip(0.9 + 0.4 * clouds(plane, rng, (0.4, 0.9)), 0.2, 1.6)
+    marks = []
+    for number in range(2 + (sign.size > 0.5)):
+        middle = (sign.at[0] + rng.normal(0, 0.8), sign.at[1] + 3.2 * (number - (sign.at[1] > 11) * 1.5))
+        shape = ellipse(plane, middle, (1.7 + 0.9 * sign.size, 0.9 + 0.6 * sign.size), float(rng.uniform(-0.6, 0.6)))
+        leaf = np.clip(2.6 * shape * grain - 0.6, 0, 1)
+        rim = leaf * (1 - np.float32(0.6) * shape * shape)
+        added = np.float32(0.75 + 0.35 * sign.size) * rim * (layers.lungs[sign.side or 1] > 0.3)
+        layers.bone += added
+        marks.append(np.asarray(added, np.float32))
+    return marks
 
 
 def _rib(sign: Sign, plane: Plane, body: Body, pose: Pose, layers: Layers) -> list[Map]:
-    callus = sign.kind == "healed_rib"
+    callus = 0.6 + 0.35 * sign.size if sign.kind == "healed_rib" else 0.5 + 0.2 * sign.size
     paths = [rib_path(body, pose, number, sign.side) for number in rib_numbers(sign)]
-    return [_bone_mark(sign, plane, pose, layers, path, callus=callus) for path in paths]
+    return [_bone_mark(sign, plane, pose, layers, path, callus) for path in paths]
 
 
 def _clavicle(sign: Sign, plane: Plane, body: Body, pose: Pose, layers: Layers) -> list[Map]:
-    return [_bone_mark(sign, plane, pose, layers, clavicle_path(pose, sign.side), callus=False)]
+    return [_bone_mark(sign, plane, pose, layers, clavicle_path(pose, sign.side), 0.0)]
 
 
-def _bone_mark(sign: Sign, plane: Plane, pose: Pose, layers: Layers, path: Points, *, callus: bool) -> Map:
-    place = rotated(path[[round(broken_at(sign) * (len(path) - 1))]], pose.yaw)[0]
-    around = ellipse(plane, (place[0], place[1]), (1.5, 1.5))
-    if callus:
-        lump = ellipse(plane, (place[0], place[1]), (1.2, 0.95))
-        layers.bone += np.float32(0.5 + 0.3 * sign.size) * lump
-        around = lump
-    return around
+def _bone_mark(sign: Sign, plane: Plane, pose: Pose, layers: Layers, path: Points, callus: float) -> Map:
+    """Where a bone is broken: ``callus`` cm of new bone around it, through which a line still runs if it is fresh."""
+    at = round(broken_at(sign) * (len(path) - 1))
+    before, place, after = rotated(path[[at - 1, at, at + 1]], pose.yaw)[:, :2]
+    if not callus:
+        return ellipse(plane, (place[0], place[1]), (1.5, 1.5))
+    along = np.asarray((after - before) / max(float(np.linalg.norm(after - before)), 1e-6), np.float32)
+    lump = ellipse(plane, (place[0], place[1]), (1.4, 1.0), float(np.arctan2(along[1], along[0])))
+    added = np.float32(callus) * lump
+    if sign.kind == "rib_fracture":
+        ahead = (plane.u - np.float32(place[0])) * along[0] + (plane.v - np.float32(place[1])) * along[1]
+        line = np.exp(-((ahead / np.float32(max(0.16, plane.pixel))) ** 2))
+        added = added * (1 - line) - np.float32(0.45) * line * np.minimum(layers.bone, 0.5) * np.sqrt(lump)
+    layers.bone += added
+    return lump
 
 
 def _heart(sign: Sign, plane: Plane, body: Body, pose: Pose, layers: Layers) -> list[Map]:

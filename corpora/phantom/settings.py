@@ -13,7 +13,7 @@ from corpora.phantom.model import ChestModel, PeopleModel
 from corpora.resources import config_path
 
 #: Changes when the same settings give other studies.
-GENERATOR = "phantom.v2"
+GENERATOR = "phantom.v3"
 
 
 @dataclass(frozen=True, slots=True)

@@ -110,4 +110,4 @@ def broken_at(sign: Sign) -> float:
     """How far along its bone a fracture lies, 0 to 1."""
     if sign.kind == "clavicle_fracture":
         return 0.5 + 0.15 * (sign.seed % 97) / 97
-    return 0.28 + 0.34 * (sign.seed % 97) / 97
+    return 0.18 + 0.3 * (sign.seed % 97) / 97

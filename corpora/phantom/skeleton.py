@@ -88,36 +88,37 @@ def ribs(body: Body, pose: Pose, step: float, broken: Broken = ()) -> list[Cloud
     for number in range(1, _RIBS + 1):
         for side in (-1, 1):
             high = (0.52 if number > 1 else 0.62) + 0.02 * min(number, 5)
-            path, place = _stepped(rib_path(body, pose, number, side), "rib", number, side, broken)
-            bone = shell(path, (high, 0.3), up, step, 0.1 * body.bone, 0.3 * body.bone)
-            made.append(_gapped(bone, place))
+            path = rib_path(body, pose, number, side)
+            for part in _parts(path, _break_of("rib", number, side, broken), 1.7):
+                made.append(shell(part, (high, 0.3), up, step, 0.1 * body.bone, 0.3 * body.bone))
     return made
 
 
-def _stepped(path: Points, bone: str, number: int, side: int, broken: Broken) -> tuple[Points, Points | None]:
-    """The path with its broken end out of line, and where it broke."""
-    for what, which, where, along in broken:
-        if (what, which, where) == (bone, number, side) or (what, where) == (bone, side) == ("clavicle", side):
-            at = round(along * (len(path) - 1))
-            step = np.zeros_like(path)
-            # by a shaft's width, as a fracture that is called displaced
-            step[at:, 1] = 1.0 * np.exp(-np.arange(len(path) - at) / 9)
-            return path + step, path[at] + step[at] / 2
-    return path, None
+def _break_of(bone: str, number: int, side: int, broken: Broken) -> float | None:
+    """How far along a bone is broken; None if it is whole."""
+    return next((along for *which, along in broken if which == [bone, number, side]), None)
 
 
-def _gapped(bone: Cloud, place: Points | None) -> Cloud:
-    if place is None:
-        return bone
-    near = np.abs(bone.points - place)
-    line = (near[:, 0] + 0.35 * (bone.points[:, 1] - place[1]) < 0.22) & (near[:, 1] < 1.1)
-    return Cloud(bone.points, np.where(line, 0.1, 1.0) * bone.volume)
+def _parts(path: Points, along: float | None, overlap: float) -> list[Points]:
+    """The path, or of a broken bone its two parts, which lie beside each other for ``overlap`` cm: the second is
+    out of line by a shaft's width, as a fracture that is called displaced, and ends where it always did."""
+    if along is None:
+        return [path]
+    lengths = np.concatenate([[0], np.cumsum(np.linalg.norm(np.diff(path, axis=0), axis=1))])
+    middle = along * lengths[-1]
+    fine = np.linspace(0, lengths[-1], 8 * len(path))
+    whole = np.stack([np.interp(fine, lengths, path[:, axis]) for axis in range(3)], axis=1)
+    first, second = whole[fine < middle + overlap / 2], whole[fine > middle - overlap / 2]
+    beyond = fine[fine > middle - overlap / 2] - middle
+    second[:, 1] += 1.0 * np.exp(-np.maximum(beyond, 0) / 5.0)
+    return [first, second]
 
 
-def clavicle(body: Body, pose: Pose, side: int, step: float, broken: Broken = ()) -> Cloud:
-    """The cloud of a clavicle."""
-    path, place = _stepped(clavicle_path(pose, side), "clavicle", 0, side, broken)
-    return _gapped(shell(path, (0.62, 0.5), np.array([0.0, 1.0, 0.0]), step, 0.2 * body.bone, 0.25), place)
+def clavicle(body: Body, pose: Pose, side: int, step: float, broken: Broken = ()) -> list[Cloud]:
+    """The cloud of a clavicle; two of a broken one."""
+    parts = _parts(clavicle_path(pose, side), _break_of("clavicle", 0, side, broken), 2.2)
+    up = np.array([0.0, 1.0, 0.0])
+    return [shell(part, (0.62, 0.5), up, step, 0.2 * body.bone, 0.25) for part in parts]
 
 
 def clavicle_path(pose: Pose, side: int) -> Points:
