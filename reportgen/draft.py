@@ -217,7 +217,8 @@ def told_of(model: Drafter, tokenizer: Any, desk: Desk) -> tuple[Desk, Decided]:
         p = study_probabilities(model, desk.sight, desk.studies)
         hints = seen_labels(model, desk.sight, desk.studies)
     else:
-        p, limits = judgement.probabilities(opinions(model, desk), list(limits)), judgement.limits(limits)
+        views = opinions(model, desk, judgement.labeler)
+        p, limits = judgement.probabilities(views, list(limits)), judgement.limits(limits)
         hints = told(p, limits)
     config = model.config
     made = Desk(desk.studies, desk.sight, tokenizer, config.films, config.prompt_tokens, hints=hints)

@@ -3,6 +3,7 @@
     encoder          the probability of the encoder's classifier
     drafter          the drafter's judgement of film, Indication and prior report (``Drafter.judged``)
     text             the same without the film: what Indication and prior report alone let expect
+    before           1 for a label that the patient's last report has, surely or perhaps, by the labeler; else 0
 
 The log odds of a label are a weighted sum of those of the views, with weights that labels share and a bias of its own,
 fitted to the labels of the validation reports (stacking: Wolpert 1992). A label is told to the decoder where its
@@ -24,9 +25,10 @@ from torch.nn import functional as F
 
 from reportgen.data import Desk, Sight
 from reportgen.model import Drafter, Films
+from reportgen.scorer import labels_of
 
 #: The views, in the order of their columns.
-SOURCES: Final = ("encoder", "drafter", "text")
+SOURCES: Final = ("encoder", "drafter", "text", "before")
 _NORMAL: Final = "No Finding"
 _ROWS_AT_ONCE: Final = 64
 _FARTHEST: Final = 8.0
@@ -37,11 +39,13 @@ _FEWEST: Final = 3
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """How views are mixed: a weight for each of ``SOURCES``; a bias and a threshold for each label that was learned."""
+    """How views are mixed: a weight for each of ``SOURCES``; a bias and a threshold for each label that was learned.
+    ``labeler`` reads the reports before."""
 
     weights: Mapping[str, float]
     biases: Mapping[str, float]
     thresholds: Mapping[str, float]
+    labeler: str
 
     @classmethod
     def of(cls, model: Drafter) -> Judgement | None:
@@ -63,11 +67,11 @@ class Judgement:
 
     def as_config(self) -> dict[str, Any]:
         """As it stands in ``config.json``."""
-        return {name: dict(value) for name, value in asdict(self).items()}
+        return asdict(self)
 
 
-def opinions(model: Drafter, desk: Desk) -> NDArray[np.float64]:
-    """Log odds [N, S, L] of the labels of a desk's studies by each of ``SOURCES``; its prompts hold no hints yet."""
+def opinions(model: Drafter, desk: Desk, labeler: str) -> NDArray[np.float64]:
+    """What each of ``SOURCES`` says of the labels of a desk's studies [N, S, L]; its prompts need no hints yet."""
     sight: Sight = desk.sight
     model.train(False)
     found = [sight.study_logits(desk.studies, model.encoder.config.views).astype(np.float64)]
@@ -75,6 +79,8 @@ def opinions(model: Drafter, desk: Desk) -> NDArray[np.float64]:
         rows = np.arange(len(desk.studies))
         groups = [rows[at : at + _ROWS_AT_ONCE] for at in range(0, len(rows), _ROWS_AT_ONCE)]
         found.append(np.concatenate([_judged(model, desk, group, blind=blind) for group in groups]))
+    texts = [study.before for study in desk.studies]
+    found.append(labels_of(labeler, texts, model.encoder.config.label_names).astype(np.float64))
     return np.stack(found, axis=1).clip(-_FARTHEST, _FARTHEST)
 
 
@@ -101,14 +107,14 @@ def judging_loss(judged: Tensor, meant: Tensor) -> Tensor:
 
 
 def fit_judgement(
-    views: NDArray[np.float64], meant: NDArray[np.bool_], labels: Sequence[str], least: int = _FEWEST
+    views: NDArray[np.float64], meant: NDArray[np.bool_], labels: Sequence[str], labeler: str
 ) -> Judgement:
-    """The mixture of opinions [N, S, L] that fits labels [N, L] best; labels with fewer than ``least`` positives or
+    """The mixture of opinions [N, S, L] that fits labels [N, L] best; labels with fewer than three positives or
     negatives keep the encoder's view. Weights are not below 0."""
     positive = meant.sum(axis=0)
-    kept = [at for at, n in enumerate(positive) if least <= n <= len(meant) - least]
+    kept = [at for at, n in enumerate(positive) if _FEWEST <= n <= len(meant) - _FEWEST]
     if not kept:
-        return Judgement(dict.fromkeys(SOURCES, 0.0) | {"encoder": 1.0}, {}, {})
+        return Judgement(dict.fromkeys(SOURCES, 0.0) | {"encoder": 1.0}, {}, {}, labeler)
     x, y = torch.from_numpy(views[:, :, kept]), torch.from_numpy(meant[:, kept].astype(np.float64))
     begun = torch.full((len(SOURCES),), 1 / len(SOURCES), dtype=torch.float64)
     root = begun.sqrt().clone().requires_grad_(True)
@@ -127,10 +133,10 @@ def fit_judgement(
     optimizer.step(loss)  # type: ignore[no-untyped-call]
     weights = dict(zip(SOURCES, root.detach().square().tolist(), strict=True))
     biases = dict(zip([labels[at] for at in kept], bias.detach().tolist(), strict=True))
-    made = Judgement(_rounded(weights), _rounded(biases), {})
+    made = Judgement(_rounded(weights), _rounded(biases), {}, labeler)
     p = made.probabilities(views, labels)
     limits = {labels[at]: expected_threshold(p[:, at]) for at in kept}
-    return Judgement(made.weights, made.biases, _rounded(limits))
+    return Judgement(made.weights, made.biases, _rounded(limits), labeler)
 
 
 def expected_threshold(p: NDArray[np.float64]) -> float:

@@ -200,8 +200,9 @@ class Training:
             return
         sight, studies, meant = self.heldout
         labels, sizes = self.model.encoder.config.label_names, self.sizes_of_texts
-        views = opinions(self.model, Desk(studies, sight, self.tokenizer, *sizes, hints=[[]] * len(studies)))
-        found = fit_judgement(views, meant, labels)
+        asking, labeler = [[]] * len(studies), self.recipe.choice.labeler
+        views = opinions(self.model, Desk(studies, sight, self.tokenizer, *sizes, hints=asking), labeler)
+        found = fit_judgement(views, meant, labels, labeler)
         self.model.config.judgement = found.as_config()
         p = found.probabilities(views, labels)
         told_labels = dict(zip([study.study_id for study in studies],

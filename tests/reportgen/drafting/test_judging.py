@@ -1,6 +1,7 @@
 """The drafter's own judgement beside the encoder's; and drafts that are rewarded for their labels."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -10,20 +11,23 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 import reportgen.train as training_module
+from corpora.config import load_yaml
 from corpora.errors import ConfigError
+from corpora.resources import config_path
 from reportgen.data import Desk, Telling, examples, look
 from reportgen.draft import draft
 from reportgen.generate import Decoding, generate
 from reportgen.judging import SOURCES, Judgement, expected_threshold, fit_judgement, hidden_from, opinions
 from reportgen.loop import fit
 from reportgen.model import Drafter
-from reportgen.recipes import RewardRecipe
+from reportgen.pretrain import pretrain
+from reportgen.recipes import ReportTrainRecipe, RewardRecipe
 from reportgen.reward import Rewarding, advantages
 from reportgen.sources import sources
 from reportgen.store import load_drafter
-from reportgen.targets import HINTS, REPORT, sections_of
+from reportgen.targets import HINTS, PRIOR, REPORT, sections_of
 from reportgen.train import train
-from tests.reportgen.drafting.conftest import COURSE, read_records, training
+from tests.reportgen.drafting.conftest import COURSE, DECODER, read_records, training, write_corpus
 from vision.data import open_cache
 
 JUDGING = {"judge": {"weight": 1.0, "blind": 0.2}, "cells": "mean_peak"}
@@ -59,13 +63,13 @@ def test_views_that_know_different_things_are_better_together():
     draw = np.random.default_rng(0)
     labels = ["Edema", "Fracture", "Rare"]
     meant = draw.random((4000, 3)) < [0.3, 0.2, 0.0]
-    found = views(draw, meant, (1.0, 0.8, 0.0))
-    made = fit_judgement(found[:2000], meant[:2000], labels)
-    alone = [np.where(np.arange(3)[None, :, None] == at, found, 0) for at in range(3)]
+    found = views(draw, meant, (1.0, 0.8, 0.0, 0.0))
+    made = fit_judgement(found[:2000], meant[:2000], labels, "rules.v1")
+    alone = [np.where(np.arange(4)[None, :, None] == at, found, 0) for at in range(4)]
     fresh, truth = found[2000:], meant[2000:, :2]
     together = log_loss(made.probabilities(fresh, labels)[:, :2], truth)
     for single in alone[:2]:
-        one = fit_judgement(single[:2000], meant[:2000], labels)
+        one = fit_judgement(single[:2000], meant[:2000], labels, "rules.v1")
         assert together < log_loss(one.probabilities(single[2000:], labels)[:, :2], truth) - 0.02
     assert made.weights["text"] < 0.1
     assert min(made.weights.values()) >= 0
@@ -75,8 +79,8 @@ def test_views_that_know_different_things_are_better_together():
 
 
 def test_nothing_to_fit_leaves_the_encoder():
-    made = fit_judgement(np.zeros((5, 3, 2)), np.zeros((5, 2), dtype=bool), ["Edema", "Fracture"])
-    assert made.weights == {"encoder": 1.0, "drafter": 0.0, "text": 0.0}
+    made = fit_judgement(np.zeros((5, 4, 2)), np.zeros((5, 2), dtype=bool), ["Edema", "Fracture"], "rules.v1")
+    assert made.weights == {"encoder": 1.0, "drafter": 0.0, "text": 0.0, "before": 0.0}
     assert made.limits({"Edema": 0.4}) == {"Edema": 0.4}
 
 
@@ -106,9 +110,9 @@ def test_a_drafter_that_judges_says_so_in_its_drafts(judge, films, tmp_path):
 
 def test_what_is_judged_comes_back_and_reads_film_and_text(judge, films, tmp_path):
     model, tokenizer, desk = desk_of(judge, films, tmp_path)
-    found = opinions(model, desk)
+    found = opinions(model, desk, "rules.v1")
     assert found.shape == (36, len(SOURCES), 2)
-    again = opinions(Drafter.from_pretrained(judge).eval(), desk)
+    again = opinions(Drafter.from_pretrained(judge).eval(), desk, "rules.v1")
     # the adapters judge with: without them it is another judgement
     assert np.array_equal(found[:, 0], again[:, 0])
     assert not np.allclose(found[:, 1], again[:, 1])
@@ -119,13 +123,12 @@ def test_what_is_judged_comes_back_and_reads_film_and_text(judge, films, tmp_pat
     assert not np.allclose(found[:, 1], found[:, 2])
     # a hint that is told already changes nothing that stands before it
     told = Desk(desk.studies, desk.sight, tokenizer, 2, hints=[["Cardiomegaly"] for _ in desk.studies])
-    assert np.allclose(opinions(model, told)[:, 1], found[:, 1], atol=1e-4)
+    assert np.allclose(opinions(model, told, "rules.v1")[:, 1], found[:, 1], atol=1e-4)
 
 
-@pytest.mark.parametrize("stopped", ["adapt", "reward"])
-def test_a_resumed_training_judges_the_same(films, eye, decoder, judge, tmp_path, monkeypatch, stopped):
+def test_a_resumed_training_judges_the_same(films, eye, decoder, judge, tmp_path, monkeypatch):
     def killed(stage, *args, **kwargs):
-        if stage.name == stopped:
+        if stage.name == "reward":
             raise KeyboardInterrupt
         return fit(stage, *args, **kwargs)
 
@@ -145,10 +148,6 @@ def test_a_judge_needs_hints(films, eye, decoder, tmp_path):
     with pytest.raises(ValueError, match="judge needs hints"):
         training(decoder_source=str(decoder), hints=False, judge={})
     with pytest.raises(ConfigError, match="draws"):
-        from corpora.config import load_yaml
-        from corpora.resources import config_path
-        from reportgen.recipes import ReportTrainRecipe
-
         load_yaml(config_path("report/phantom"), ReportTrainRecipe, ['reward={"draws": 1}'])
 
 
@@ -193,3 +192,51 @@ def test_advantages_favour_no_study(rewards):
     assert np.allclose(found.sum(axis=1), 0, atol=1e-4)
     better = rewards[:, 0] > rewards[:, 1] + 1e-3
     assert (found[better, 0] > found[better, 1]).all()
+
+
+def test_the_last_report_is_read_if_there_is_one(radloop, drafter, tmp_path):
+    corpus = write_corpus(tmp_path / "corpus", studies=20, dated=True)
+    run = tmp_path / "run"
+    shutil.copytree(drafter, run)
+    kept = json.loads((run / "config.json").read_text())
+    (run / "config.json").write_text(json.dumps(kept | {"telling_prior": True, "prompt_tokens": 200}))
+    tokenizer = load_drafter(run)[1]
+    prompts = {}
+    for name in ("--prior", "--no-prior"):
+        done = radloop("report", "draft", run, corpus, "-o", tmp_path / f"{name}.jsonl", name, "--max-tokens", 8)
+        assert done.code in (0, 1), done.err
+        records = read_records(tmp_path / f"{name}.jsonl")
+        prompts[name] = {each["study_id"]: tokenizer.decode(each["prompt_ids"]) for each in records}
+    for number in range(0, 20, 2):
+        now, before = prompts["--prior"][f"s{number}"], prompts["--prior"][f"s{number + 1}"]
+        assert PRIOR not in before
+        assert f"B{number + 1}." in now.partition(PRIOR)[2]
+        assert PRIOR not in prompts["--no-prior"][f"s{number}"]
+
+
+def test_a_label_of_the_last_report_is_a_view_of_its_own(judge, tmp_path):
+    corpus = write_corpus(tmp_path / "corpus", studies=20, dated=True)
+    model, tokenizer = load_drafter(judge)
+    studies, several, _ = sources(corpus)
+    kept = open_cache(several, tmp_path / "films", model.encoder.config.image_size)
+    for telling, said in ((Telling(prior=True), 5), (Telling(), 0)):
+        found, _ = examples(studies, several, kept, 2, telling)
+        sight = look(model, kept, sorted({n for study in found for n in study.image_ids}), tmp_path / "sight")
+        desk = Desk(found, sight, tokenizer, 2, prompt_tokens=96, hints=[[] for _ in found])
+        before = opinions(model, desk, "rules.v1")[:, SOURCES.index("before")]
+        column = model.encoder.config.label_names.index("Pleural Effusion")
+        # the odd studies were before, and have the effusion
+        assert before[:, column].sum() == said * 2
+        assert set(np.unique(before)) <= {0.0, 1.0}
+
+
+def test_a_decoder_reads_with_the_last_report_what_compares(films, tmp_path):
+    corpus = write_corpus(tmp_path / "corpus", studies=40, dated=True)
+    counts = {}
+    for prior in (False, True):
+        recipe = DECODER.model_copy(update={"prior": prior, "lm_course": DECODER.lm_course.model_copy(
+            update={"epochs": 1})})  # fmt: skip
+        counts[prior] = pretrain([str(corpus)], tmp_path / f"{prior}", recipe).counts
+    # every fourth report compares, and there is one before each of these
+    assert counts[False]["sentences dropped"] == 10
+    assert counts[True]["sentences dropped"] == 0
