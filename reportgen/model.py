@@ -203,15 +203,24 @@ class Drafter(PreTrainedModel):  # type: ignore[no-untyped-call]
     def forward(
         self, films: Films, input_ids: Tensor, attention_mask: Tensor, labels: Tensor | None = None, **kwargs: Any
     ) -> Any:
-        """The decoder's output over films and text; ``labels`` [B, T] go with ``input_ids``, -100 is not learned."""
+        """The decoder's output over films and text; ``labels`` [B, T] go with ``input_ids``, -100 is not learned.
+
+        With labels there are logits from the place before the first that is learned on: films and prompts are longer
+        than reports, and each place costs a vocabulary.
+        """
         embeds, mask = self.joined(films, input_ids, attention_mask)
-        if labels is not None:
-            ahead = embeds.shape[1] - input_ids.shape[1]
-            labels = F.pad(labels, (ahead, 0), value=_IGNORED)
         places = (mask.cumsum(dim=1) - 1).clamp_min(0)
-        return self.decoder(
-            inputs_embeds=embeds, attention_mask=mask, position_ids=places, labels=labels, use_cache=False, **kwargs
-        )
+        if labels is not None:
+            learned = (labels != _IGNORED).any(dim=0)
+            labels = labels[:, int(learned.int().argmax()) :]
+            kwargs["logits_to_keep"] = labels.shape[1] + 1
+        found = self.decoder(
+            inputs_embeds=embeds, attention_mask=mask, position_ids=places, use_cache=False, **kwargs
+        )  # fmt: skip
+        if labels is not None:
+            logits = found.logits[:, :-1].flatten(0, 1).float()
+            found["loss"] = F.cross_entropy(logits, labels.flatten(), ignore_index=_IGNORED)
+        return found
 
     def judged(self, hidden: Tensor, input_ids: Tensor) -> Tensor:
         """Its own logits [B, L] of the labels, from the last hidden states [B, T', D] over films and text [B, T]."""

@@ -61,11 +61,12 @@ class Rewarding:
         end = self.tokenizer.eos_token_id
         texts = [[*each.tokens, end][: self.max_tokens] for each in drafts]
         batch, device = _with(self.desk.batch(rows, targets=False), texts, self.desk.pad), self.model.device
-        logits = self.model(batch.films.to(device), batch.ids.to(device), batch.mask.to(device)).logits
-        labels = batch.labels.to(device)
         longest = max(map(len, texts))
-        scores = logits[:, -longest - 1 : -1].float().log_softmax(dim=-1)
-        learned = labels[:, -longest:]
+        logits = self.model(
+            batch.films.to(device), batch.ids.to(device), batch.mask.to(device), logits_to_keep=longest + 1
+        ).logits
+        scores = logits[:, :-1].float().log_softmax(dim=-1)
+        learned = batch.labels[:, -longest:].to(device)
         log = scores.gather(2, learned.clamp_min(0)[..., None])[..., 0] * (learned != _IGNORED)
         return log.sum(dim=1) / (learned != _IGNORED).sum(dim=1)
 

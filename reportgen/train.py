@@ -174,6 +174,7 @@ class Training:
         asked = _some(parts[VALIDATE], recipe.choice.studies, recipe.seed)
         self.asked = Desk(asked, sight, tokenizer, *sizes, hints=seen_labels(model, sight, asked))
         self.scorer = ClinicalScore(recipe.choice.labeler, [study.target.text for study in asked if study.target])
+        self.courses: list[Course] = []
         self.warnings: list[str] = []
         self.sizes: dict[str, int] = {}
 
@@ -185,14 +186,15 @@ class Training:
         model.decoder.requires_grad_(False)
         for part in model.joint().values():
             part.requires_grad_(True)
-        courses = [self._stage("align", recipe.align, resume, watch)] if recipe.align.epochs else []
+        if recipe.align.epochs:
+            self._stage("align", recipe.align, resume, watch)
         self._adapt()
         if recipe.adapt.epochs:
-            courses.append(self._stage("adapt", recipe.adapt, resume, watch))
+            self._stage("adapt", recipe.adapt, resume, watch)
         if recipe.reward and recipe.reward.course.epochs:
-            courses.append(self._rewarded(recipe.reward, resume, watch))
+            self._rewarded(recipe.reward, resume, watch)
         self._judge()
-        return courses
+        return self.courses
 
     def _judge(self) -> None:
         """Mix the drafter's judgement with the encoder's, as it is now, and tell the validation studies what comes."""
@@ -231,7 +233,7 @@ class Training:
                 f"the adapters are {adapted / base:.1%} of the decoder: a lower lora.rank learns less by heart"
             )
 
-    def _rewarded(self, recipe: RewardRecipe, resume: bool, watch: Callable[[Step], None]) -> Course:
+    def _rewarded(self, recipe: RewardRecipe, resume: bool, watch: Callable[[Step], None]) -> None:
         """Stage 3, on some of the training studies."""
         rows = np.random.default_rng(self.recipe.seed).permutation(len(self.learned.studies))[: recipe.studies]
         labels = self.model.encoder.config.label_names
@@ -241,19 +243,20 @@ class Training:
             lambda texts: labels_of(self.recipe.choice.labeler, texts, labels)[:, findings], recipe,
             self.recipe.max_tokens,
         )  # fmt: skip
-        return self._stage("reward", recipe.course, resume, watch, lambda some: work.loss(rows[some], self._loss), rows)
+        self._stage("reward", recipe.course, resume, watch, lambda some: work.loss(rows[some], self._loss), rows)
 
     def _stage(
         self, name: str, recipe: CourseRecipe, resume: bool, watch: Callable[[Step], None],
         loss: Callable[[NDArray[np.int64]], Tensor] | None = None, rows: NDArray[np.int64] | None = None,
-    ) -> Course:  # fmt: skip
+    ) -> None:  # fmt: skip
         lengths = self.learned.lengths if rows is None else self.learned.lengths[rows]
         stage = Stage(name, recipe, self.model, loss or self._loss, self._measured, lengths,
-                      self.recipe.seed, self.target.work / f"{name}.pt", self.key)  # fmt: skip
+                      self.recipe.seed, self.target.work / f"{name}.pt", self.key,
+                      self.courses[-1].best_score if self.courses else None)  # fmt: skip
         course = fit(stage, self.accelerator, resume=resume, watch=watch)
         for epoch in course.epochs:
             self.say(epoch)
-        return course
+        self.courses.append(course)
 
     def _loss(self, rows: NDArray[np.int64]) -> Tensor:
         batch, device, judge = self.learned.batch(rows), self.accelerator.device, self.recipe.judge

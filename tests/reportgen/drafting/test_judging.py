@@ -9,6 +9,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from safetensors.torch import load_file
 
 import reportgen.train as training_module
 from corpora.config import load_yaml
@@ -142,6 +143,16 @@ def test_a_resumed_training_judges_the_same(films, eye, decoder, judge, tmp_path
     whole, resumed = (load_drafter(run)[0] for run in (judge, tmp_path / "run"))
     assert all(torch.equal(value, resumed.state_dict()[name]) for name, value in whole.state_dict().items())
     assert whole.config.judgement == resumed.config.judgement
+
+
+@pytest.mark.slow
+def test_a_stage_that_gains_nothing_changes_nothing(films, eye, decoder, tmp_path, monkeypatch):
+    scores = iter([0.5, 0.4])
+    monkeypatch.setattr(training_module.Training, "_measured", lambda self: (next(scores), {}))
+    found = train(films, eye, tmp_path / "run", training(decoder_source=str(decoder)))
+    assert found.best == 0.5
+    adapters = load_file(tmp_path / "run" / "adapter" / "adapter_model.safetensors")
+    assert all(not value.any() for name, value in adapters.items() if "lora_B" in name)
 
 
 def test_a_judge_needs_hints(films, eye, decoder, tmp_path):
