@@ -16,7 +16,7 @@ import numpy as np
 from corpora.types import Report
 from labeler.base import load
 from labeler.rules.sentences import sentences
-from reportgen.targets import Target
+from reportgen.targets import Target, mentions_prior
 
 _NORMAL: Final = "No Finding"
 _MOST_LABELS: Final = 3
@@ -29,6 +29,8 @@ def compose(targets: Sequence[Target], labeler: str, count: int, seed: int) -> l
     texts = sorted({
         " ".join(text[start:end].split())
         for target in targets for _, text in target.sections for start, end in sentences(text)
+        # a made report has no prior one
+        if not mentions_prior(text[start:end])
     })  # fmt: skip
     of_label: dict[str, list[str]] = defaultdict(list)
     others: list[tuple[str, frozenset[str]]] = []

@@ -32,7 +32,8 @@ _FILMS_AT_ONCE: Final = 64
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """A study: its films, frontal first, with their views; the prompt before the draft; the target, if known."""
+    """A study: its films, frontal first, with their views; the prompt before the draft; the target, if known; the
+    report before, if it is told."""
 
     study_id: str
     patient_id: str
@@ -40,6 +41,7 @@ class Example:
     views: tuple[int, ...]
     prompt: str
     target: Target | None
+    before: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +105,7 @@ def _example(
     target = target_of(report, prior=bool(prior)) if report else None
     prompt = prompt_of(indication_of(report) if telling.indication else "", prior, telling.begin)
     patient = films[0].patient_id or study_id
-    return Example(study_id, patient, tuple(film.image_id for film in films), views, prompt, target)
+    return Example(study_id, patient, tuple(film.image_id for film in films), views, prompt, target, prior)
 
 
 def last_reports(studies: Iterable[Study]) -> dict[str, str]:

@@ -10,7 +10,7 @@ import json
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ from reportgen.data import Desk, Example, Sight, Telling, by_length, examples, l
 from reportgen.flags import agreement, agrees
 from reportgen.generate import Decoding, Drafted, generate
 from reportgen.hints import seen_labels, study_probabilities, thresholds_of
+from reportgen.judging import Judgement, opinions, told
 from reportgen.model import Drafter
 from reportgen.records import DraftSummary, Record, Recorder, publish
 from reportgen.sources import sources
@@ -46,6 +47,7 @@ def draft(
     seen: Path | None = None,
     batch_size: int = 64,
     candidates: int = 1,
+    prior: bool = True,
     labeler: str = "rules.v1",
     seed: int = 0,
     merged: bool = True,
@@ -58,8 +60,9 @@ def draft(
     """Draft the studies of ``source`` (a corpus, a folder of films, a film) with the drafter ``run`` into ``out``.
 
     With several ``candidates`` a study gets sampled drafts until one says what the encoder sees, so many at most, and
-    the one that agrees best is kept. Raises ``ConfigError`` (``model.*``, ``report.adapter``, ``config.value``),
-    ``DataError`` (``report.no_studies``, ``data.*``) and ``RunError`` (``report.memory``, ``run.*``).
+    the one that agrees best is kept. Without ``prior`` no report before is read. Raises ``ConfigError`` (``model.*``,
+    ``report.adapter``, ``config.value``), ``DataError`` (``report.no_studies``, ``data.*``) and ``RunError``
+    (``report.memory``, ``run.*``).
     """
     begun = time.monotonic()
     how = how or Decoding()
@@ -69,11 +72,14 @@ def draft(
         raise ConfigError("config.value", "drafts are written as .jsonl", where=str(out), hint="radloop report export")
     model, tokenizer = load_drafter(run, merged=merged, adapter=adapter)
     in_bf16(model)
+    model.config.telling_prior &= prior
     desk, rejects, paths = _desk(model, tokenizer, source, target, part, split, cache, seen, how, resume)
-    work = Drafting(model, tokenizer, desk, how, candidates, labeler, seed, run.name, paths)
+    desk, decided = told_of(model, tokenizer, desk)
+    work = Drafting(model, tokenizer, desk, decided, how, candidates, labeler, seed, run.name, paths)
     settings = {
         "run": str(run), "source": str(source), "part": part, "how": asdict(how), "batch_size": batch_size,
-        "candidates": candidates, "labeler": labeler, "seed": seed, "weights": weights_sha256(model),
+        "candidates": candidates, "prior": model.config.telling_prior, "labeler": labeler, "seed": seed,
+        "weights": weights_sha256(model),
     }  # fmt: skip
     records = _records(work, target, batch_size, settings, resume, watch)
     records.sort(key=lambda record: record.pop("row"))
@@ -96,13 +102,13 @@ class Drafting:
     """What turns rows of a desk into records."""
 
     def __init__(
-        self, model: Drafter, tokenizer: Any, desk: Desk, how: Decoding, candidates: int, labeler: str, seed: int,
-        made_by: str, paths: Mapping[str, str],
+        self, model: Drafter, tokenizer: Any, desk: Desk, decided: Decided, how: Decoding, candidates: int,
+        labeler: str, seed: int, made_by: str, paths: Mapping[str, str],
     ) -> None:  # fmt: skip
         self.model, self.tokenizer, self.desk, self.how = model, tokenizer, desk, how
         self.candidates, self.seed = candidates, seed
         self.recorder = Recorder(labeler, thresholds_of(model), paths, made_by, seed)
-        self.probabilities = study_probabilities(model, desk.sight, desk.studies)
+        self.probabilities, self.decided = study_probabilities(model, desk.sight, desk.studies), decided
 
     def records(self, number: int, rows: NDArray[np.int64]) -> list[Record]:
         """The records of a batch, one for each study, in its order."""
@@ -112,20 +118,20 @@ class Drafting:
             found = self._generated(number * 1009 + turn, left)
             for row, drafted in zip(left, found, strict=True):
                 record = self._record(row, drafted)
-                if row not in best or self._worth(record) > self._worth(best[row]):
+                if row not in best or self._worth(row, record) > self._worth(row, best[row]):
                     best[row] = record
-            # only what does not say yet what the encoder sees is drafted again
-            left = np.array([row for row in left if not self._agrees(best[row])], dtype=np.int64)
+            # only what does not say yet what is seen is drafted again
+            left = np.array([row for row in left if not self._agrees(row, best[row])], dtype=np.int64)
             if not len(left):
                 break
         return [best[row] for row in rows]
 
-    def _worth(self, record: Record) -> tuple[bool, float, float]:
-        fit = agreement(self._states(record), record["probabilities"], self.recorder.thresholds)
+    def _worth(self, row: int, record: Record) -> tuple[bool, float, float]:
+        fit = agreement(self._states(record), self.decided.of(row), self.decided.limits)
         return bool(record["text"]), fit, record["confidence"] or 0.0
 
-    def _agrees(self, record: Record) -> bool:
-        return bool(record["text"]) and agrees(self._states(record), record["probabilities"], self.recorder.thresholds)
+    def _agrees(self, row: int, record: Record) -> bool:
+        return bool(record["text"]) and agrees(self._states(record), self.decided.of(row), self.decided.limits)
 
     def _states(self, record: Record) -> dict[str, Any]:
         return {label: record["labels"].get(label) for label in self.recorder.reader.schema.labels}
@@ -145,7 +151,9 @@ class Drafting:
 
     def _record(self, row: int, drafted: Drafted) -> Record:
         text = self.tokenizer.decode(drafted.tokens)
-        ids = {"row": int(row), "prompt_ids": self.desk.prompts[row], "token_ids": drafted.tokens}
+        ids: Record = {"row": int(row), "prompt_ids": self.desk.prompts[row], "token_ids": drafted.tokens}
+        if self.decided.mixed:
+            ids["judged"] = {label: round(p, 4) for label, p in self.decided.of(row).items()}
         return ids | self.recorder.record(
             self.desk.studies[row], sections_of(text, self.how.only), self.probabilities[row].tolist(),
             warnings_of(self.model, self.desk.sight, self.desk.studies[row]), drafted.confidence,
@@ -183,9 +191,38 @@ def _desk(
         )  # fmt: skip
     names = sorted({name for study in found for name in study.image_ids})
     sight = look(model, kept, names, seen or target.work / "sight")
-    told = seen_labels(model, sight, found)
     paths = {film.image_id: film.path for film in films}
-    return Desk(found, sight, tokenizer, config.films, config.prompt_tokens, hints=told), rejects + refused, paths
+    asking = [[] for _ in found] if config.hints else None
+    return Desk(found, sight, tokenizer, config.films, config.prompt_tokens, hints=asking), rejects + refused, paths
+
+
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """What drafts should say: probabilities [N, L] of labels, and the limit that each must reach; ``mixed`` if they are
+    not the encoder's alone."""
+
+    probabilities: NDArray[np.float64]
+    limits: Mapping[str, float]
+    mixed: bool
+
+    def of(self, row: int) -> dict[str, float]:
+        """The probabilities of a study by label."""
+        return dict(zip(self.limits, self.probabilities[row].tolist(), strict=True))
+
+
+def told_of(model: Drafter, tokenizer: Any, desk: Desk) -> tuple[Desk, Decided]:
+    """A desk without hints, with them: labels that the encoder sees, or that the drafter judges to be there with it."""
+    limits, judgement = thresholds_of(model), Judgement.of(model)
+    if judgement is None:
+        p = study_probabilities(model, desk.sight, desk.studies)
+        hints = seen_labels(model, desk.sight, desk.studies)
+    else:
+        views = opinions(model, desk, judgement.labeler)
+        p, limits = judgement.probabilities(views, list(limits)), judgement.limits(limits)
+        hints = told(p, limits)
+    config = model.config
+    made = Desk(desk.studies, desk.sight, tokenizer, config.films, config.prompt_tokens, hints=hints)
+    return made, Decided(p, limits, judgement is not None)
 
 
 def _records(

@@ -14,6 +14,7 @@ from typing import Any, Final
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 from transformers.cache_utils import Cache, StaticLayer
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
@@ -22,6 +23,8 @@ from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 _STEPS_BETWEEN_LOOKS: Final = 16
 #: Lengths are rounded up to this, so that a recording serves for many batches.
 _ROUND: Final = 32
+#: A step attends to what is filled, rounded up to this: a recording for each such span.
+_SPAN: Final = 64
 #: A recording takes some steps of its own.
 _FEWEST: Final = 8
 
@@ -50,11 +53,11 @@ ALL_ATTENTION_FUNCTIONS.register(_GROUPED, _grouped_attention)
 
 
 class _Slots(StaticLayer):  # type: ignore[no-untyped-call]
-    """Keys and values of a layer; new ones go where ``place`` says."""
+    """Keys and values of a layer; new ones go where ``place`` says, and the first ``span`` are attended to."""
 
     def __init__(self, length: int, place: Tensor) -> None:
         super().__init__(max_cache_len=length)
-        self.place = place
+        self.place, self.span = place, length
 
     def update(self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any) -> tuple[Tensor, Tensor]:
         if not self.is_initialized:
@@ -62,7 +65,7 @@ class _Slots(StaticLayer):  # type: ignore[no-untyped-call]
         assert self.keys is not None and self.values is not None
         self.keys.index_copy_(2, self.place, key_states)
         self.values.index_copy_(2, self.place, value_states)
-        return self.keys, self.values
+        return self.keys[:, :, : self.span], self.values[:, :, : self.span]
 
     def get_seq_length(self, *args: Any, **kwargs: Any) -> int:
         return 0
@@ -88,7 +91,9 @@ class Greedy:
     def __init__(self, decoder: Any, rows: int, before: int, most: int, *, compiled: bool = False) -> None:
         self.decoder, self.rows, self.most = decoder, rows, most
         self.before = -(-before // _ROUND) * _ROUND
-        self.length = self.before + most
+        # whole spans: attention copies a mask whose rows are not aligned
+        self.length = -(-(self.before + most) // _SPAN) * _SPAN
+        self.span, self.compiled = self.length, compiled
         weight = decoder.get_input_embeddings().weight
         self.device, self.dtype = weight.device, weight.dtype
         self.layers = [_Slots(self.length, self._zeros(1)) for _ in range(decoder.config.num_hidden_layers)]
@@ -102,11 +107,11 @@ class Greedy:
         self.found = self._zeros(rows, most)
         self.sure = torch.zeros(rows, most, device=self.device)
         self.ended = torch.zeros(rows, dtype=torch.bool, device=self.device)
-        self.banned = torch.zeros(weight.shape[0], device=self.device)
+        self.banned = self._zeros(0)
         self.final = torch.zeros(weight.shape[0], dtype=torch.bool, device=self.device)
         self.pad = self._zeros(())
         self._stepped: Any = torch.compile(self._step, dynamic=False) if compiled else self._step
-        self._graph: Any = None
+        self._graphs: dict[int, Any] = {}
 
     def _zeros(self, *shape: Any) -> Tensor:
         return torch.zeros(*shape, dtype=torch.long, device=self.device)
@@ -127,42 +132,60 @@ class Greedy:
     ) -> tuple[Tensor, Tensor]:
         count = len(mask)
         self._begin(embeds, mask, pad, ends, banned)
-        if self.device.type == "cuda" and self._graph is None and self.most >= _FEWEST:
+        if self.device.type == "cuda" and not self._graphs and self.most >= _FEWEST:
             self._record()
             self._begin(embeds, mask, pad, ends, banned)
         done = 1
         while done < self.most:
             if done % _STEPS_BETWEEN_LOOKS == 0 and bool(self.ended.all()):
                 break
-            if self._graph is None:
-                self._stepped()
+            self._attend(self._span_of(done))
+            if self._graphs:
+                self._graphs[self.span].replay()
             else:
-                self._graph.replay()
+                self._stepped()
             done += 1
         return self.found[:count, :done].clone(), self.sure[:count, :done].clone()
+
+    def _span_of(self, done: int) -> int:
+        """How far a step attends that follows ``done`` tokens; a compiled one always to the end, or it is made anew."""
+        return self.length if self.compiled else -(-(self.before + done) // _SPAN) * _SPAN
+
+    def _attend(self, span: int) -> None:
+        self.span = span
+        for layer in self.layers:
+            layer.span = span
 
     def _begin(self, embeds: Tensor, mask: Tensor, pad: int, ends: Sequence[int], banned: Sequence[int]) -> None:
         """Read what stands before the draft, and choose the first token."""
         embeds, mask = self._fitted(embeds.to(self.dtype), mask)
         self.pad.fill_(pad)
         self.final.zero_()[list(ends)] = True
-        self.banned.zero_()[list(banned)] = -torch.inf
+        self._ban(banned)
         self.ended.zero_()
         self.found.fill_(pad)
         self.sure.zero_()
         lowest = torch.finfo(self.dtype).min
         self.mask.fill_(lowest)
         self.mask[:, 0, 0, : self.before] = torch.where(mask > 0, 0.0, lowest).to(self.dtype)
-        causal = torch.full((self.before, self.length), lowest, dtype=self.dtype, device=self.device).triu(1)
-        whole = torch.minimum(causal[None, None], self.mask)
+        causal = torch.full((self.before, self.before), lowest, dtype=self.dtype, device=self.device).triu(1)
+        whole = torch.minimum(causal[None, None], self.mask[..., : self.before])
         positions = (mask.cumsum(dim=1) - 1).clamp_min(0)
         self._put(torch.arange(self.before, device=self.device))
+        self._attend(self.before)
         logits = self._logits(whole, positions, inputs_embeds=embeds)
         self._put(self.place)
         self.place.fill_(self.before)
         self.position.copy_(positions[:, -1:] + 1)
         self.turn.zero_()
         self._choose(logits)
+
+    def _ban(self, tokens: Sequence[int]) -> None:
+        """Tokens that are never chosen. A recording reads the place of their list."""
+        if len(tokens) != len(self.banned):
+            self.banned = self._zeros(len(tokens))
+            self._graphs.clear()
+        self.banned.copy_(torch.tensor(list(tokens), dtype=torch.long))
 
     def _fitted(self, embeds: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         """Padded to the left and below to the shape that is recorded."""
@@ -184,12 +207,14 @@ class Greedy:
             attention_mask=mask, position_ids=positions, use_cache=True, logits_to_keep=1,
             **{self.cache_name: self.cache}, **given,
         )  # fmt: skip
-        logits: Tensor = found.logits[:, -1].float()
+        logits: Tensor = found.logits[:, -1]
         return logits
 
     def _choose(self, logits: Tensor) -> None:
-        chosen = (logits + self.banned).argmax(dim=-1)
-        sure = logits.gather(1, chosen[:, None])[:, 0] - logits.logsumexp(dim=-1)
+        # over a vocabulary each pass counts: one writes float32, the other reads the logits as they come
+        log = F.log_softmax(logits, dim=-1, dtype=torch.float32)
+        chosen = logits.index_fill_(1, self.banned, -torch.inf).argmax(dim=-1)
+        sure = log.gather(1, chosen[:, None])[:, 0]
         chosen = torch.where(self.ended, self.pad, chosen)
         self.found.index_copy_(1, self.turn, chosen[:, None])
         self.sure.index_copy_(1, self.turn, sure[:, None])
@@ -199,20 +224,31 @@ class Greedy:
 
     def _step(self) -> None:
         self.mask.index_fill_(3, self.place, 0.0)
-        logits = self._logits(self.mask, self.position, input_ids=self.token[:, None])
+        logits = self._logits(self.mask[..., : self.span], self.position, input_ids=self.token[:, None])
         self.place.add_(1)
         self.position.add_(1)
         self._choose(logits)
 
     def _record(self) -> None:
+        spans = sorted({self._span_of(done) for done in range(1, self.most)})
+        pool = None
+        for span in spans:
+            self._attend(span)
+            # each recording takes some steps of its own: from the beginning, or they run over the end
+            self.place.fill_(self.before)
+            self.turn.zero_()
+            self._graphs[span] = graph = torch.cuda.CUDAGraph()
+            self._warm()
+            with torch.cuda.graph(graph, pool=pool):
+                self._stepped()
+            pool = graph.pool()
+
+    def _warm(self) -> None:
+        """What is compiled or chosen on first use must be done before a recording."""
         side = torch.cuda.Stream()  # type: ignore[no-untyped-call]
         side.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(side):
-            # what is compiled or chosen on first use must be done before a recording
             for _ in range(3):
                 self._stepped()
         torch.cuda.current_stream().wait_stream(side)
         torch.cuda.synchronize()
-        self._graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(self._graph):
-            self._stepped()

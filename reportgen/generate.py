@@ -128,7 +128,7 @@ def _log_probabilities(model: Drafter, films: Any, ids: Tensor, mask: Tensor, ne
         text = torch.cat([ids[here], part], dim=1)
         seen = torch.cat([mask[here], torch.ones_like(part)], dim=1)
         some = type(films)(*(value[here] for value in films))
-        logits = model(some, text, seen).logits[:, -part.shape[1] - 1 : -1]
+        logits = model(some, text, seen, logits_to_keep=part.shape[1] + 1).logits[:, :-1]
         log = F.log_softmax(logits.float(), dim=-1).gather(2, part[..., None])[..., 0]
         found.append(log.cpu().numpy())
     return np.concatenate(found)

@@ -49,7 +49,10 @@ class Course:
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """One stage: ``loss`` of rows, ``measure`` after an epoch (score, and what else), ``lengths`` [N] to batch by."""
+    """One stage: ``loss`` of rows, ``measure`` after an epoch (score, and what else), ``lengths`` [N] to batch by.
+
+    ``start`` is the score before it, if that is known: where no epoch has a better one, the weights stay as they were.
+    """
 
     name: str
     recipe: CourseRecipe
@@ -60,6 +63,7 @@ class Stage:
     seed: int
     checkpoint: Path
     key: str
+    start: float | None = None
 
 
 def fit(stage: Stage, accelerator: Accelerator, *, resume: bool, watch: Callable[[Step], None]) -> Course:
@@ -69,7 +73,7 @@ def fit(stage: Stage, accelerator: Accelerator, *, resume: bool, watch: Callable
     """
     recipe = stage.recipe
     optimizer = accelerator.prepare(_optimizer(stage))
-    course = _resumed(stage, optimizer) if resume and stage.checkpoint.is_file() else Course()
+    course = _resumed(stage, optimizer) if resume and stage.checkpoint.is_file() else _begun(stage)
     each = max(1, math.ceil(len(stage.lengths) / (recipe.batch_size * recipe.accumulate * accelerator.num_processes)))
     total, learned = each * recipe.epochs, 0
     for number in range(len(course.epochs), recipe.epochs):
@@ -88,6 +92,10 @@ def fit(stage: Stage, accelerator: Accelerator, *, resume: bool, watch: Callable
     if course.best:
         stage.model.load_state_dict(course.best, strict=False)
     return course
+
+
+def _begun(stage: Stage) -> Course:
+    return Course() if stage.start is None else Course(best_score=stage.start, best=trained(stage.model))
 
 
 def learning_rate(step: int, total: int, recipe: CourseRecipe) -> float:

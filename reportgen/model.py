@@ -3,9 +3,11 @@
     films [B, V, 1, S, S] -> encoder (frozen for good) -> map, pooled to P cells [B, V, P, C]
       -> LayerNorm, Linear, GELU, Linear + view embedding -> prefix [B, V P, D]
     prefix + prompt -> any causal language model -> the draft
+    prefix + Indication, prior report -> the same model -> Linear at the token <|hints|> -> its own judgement [B, L]
 
 The encoder never learns here, its BatchNorm statistics included: its cells and logits may be worked out once and kept.
-Its labels may stand in the prompt as hints, by their names (see reportgen.targets).
+Labels may stand in the prompt as hints, by their names (see reportgen.targets): those of the encoder, or those that
+encoder and drafter judge together (see reportgen.judging).
 ``Drafter.from_pretrained``, ``save_pretrained`` and ``generate`` are those of transformers.
 """
 
@@ -13,7 +15,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -31,7 +33,9 @@ class DrafterConfig(PretrainedConfig):  # type: ignore[no-untyped-call]
     """The two networks and what joins them: ``side`` cells a side, ``films`` at most a study.
 
     ``hints`` says whether labels stand in the prompt; ``thresholds`` by label, where the encoder's probability makes
-    one. ``telling_indication`` and ``telling_prior`` say what else does.
+    one. ``telling_indication`` and ``telling_prior`` say what else does. ``cells`` are the means of a map, or its means
+    and peaks. ``judge_token`` is the token at which the drafter judges labels itself, None if it does not;
+    ``judgement`` says how its view and the encoder's are mixed (see ``reportgen.judging``).
     """
 
     model_type = "radloop_drafter"
@@ -49,6 +53,9 @@ class DrafterConfig(PretrainedConfig):  # type: ignore[no-untyped-call]
         telling_prior: bool = False,
         prompt_tokens: int = 96,
         target_tokens: int = 192,
+        cells: Literal["mean", "mean_peak"] = "mean",
+        judge_token: int | None = None,
+        judgement: Mapping[str, Any] | None = None,
         **kwargs: Any,
     ) -> None:
         if not isinstance(vision_config, FilmEncoderConfig):
@@ -61,6 +68,8 @@ class DrafterConfig(PretrainedConfig):  # type: ignore[no-untyped-call]
         self.thresholds = dict(thresholds or {})
         self.telling_indication, self.telling_prior = telling_indication, telling_prior
         self.prompt_tokens, self.target_tokens = prompt_tokens, target_tokens
+        self.cells, self.judge_token = cells, judge_token
+        self.judgement = dict(judgement) if judgement is not None else None
         super().__init__(**kwargs)
 
 
@@ -102,11 +111,15 @@ class Drafter(PreTrainedModel):  # type: ignore[no-untyped-call]
         self.encoder = FilmEncoder(config.vision_config)
         self.decoder: Any = AutoModelForCausalLM.from_config(config.text_config)  # type: ignore[no-untyped-call]
         body = self.encoder.backbone.config
-        features, width = feature_size(body), self.decoder.get_input_embeddings().embedding_dim
+        features = feature_size(body) * (2 if config.cells == "mean_peak" else 1)
+        width = self.decoder.get_input_embeddings().embedding_dim
         self.projector = nn.Sequential(
             nn.LayerNorm(features), nn.Linear(features, width), nn.GELU(), nn.Linear(width, width)
         )
         self.view = nn.Embedding(len(VIEWS), width)
+        if config.judge_token is not None:
+            read = self.decoder.get_output_embeddings().weight.shape[1]
+            self.judge = nn.Linear(read, len(config.vision_config.label_names))
         # what training films look like to the encoder, and how far from it the farthest of 1,000 was
         self.register_buffer("usual_mean", torch.zeros(features))
         self.register_buffer("usual_spread", torch.ones(features))
@@ -130,7 +143,7 @@ class Drafter(PreTrainedModel):  # type: ignore[no-untyped-call]
 
     def joint(self) -> dict[str, nn.Module]:
         """The parts that join encoder and decoder, by name: what stage 1 trains."""
-        return {name: getattr(self, name) for name in ("projector", "view") if hasattr(self, name)}
+        return {name: getattr(self, name) for name in ("projector", "view", "judge") if hasattr(self, name)}
 
     def _freeze_encoder(self) -> None:
         self.encoder.requires_grad_(False)
@@ -158,7 +171,12 @@ class Drafter(PreTrainedModel):  # type: ignore[no-untyped-call]
     def see(self, greys: Tensor) -> Seen:
         """Cells [N, P, C] and calibrated logits [N, L] of films [N, 1, S, S] in 0..1."""
         found = self.encoder(greys)
-        cells = F.adaptive_avg_pool2d(found.last_hidden_state.float(), self.config.side).flatten(2).transpose(1, 2)
+        seen, side = found.last_hidden_state.float(), self.config.side
+        pooled = [F.adaptive_avg_pool2d(seen, side)]
+        if self.config.cells == "mean_peak":
+            # a small finding is one place of a cell, and its mean hides it
+            pooled.append(F.adaptive_max_pool2d(seen, side))
+        cells = torch.cat(pooled, dim=1).flatten(2).transpose(1, 2)
         return Seen(cells, found.logits / found.logits.new_tensor(self.encoder.config.temperatures))
 
     def unusual(self, cells: Tensor) -> Tensor:
@@ -185,15 +203,33 @@ class Drafter(PreTrainedModel):  # type: ignore[no-untyped-call]
     def forward(
         self, films: Films, input_ids: Tensor, attention_mask: Tensor, labels: Tensor | None = None, **kwargs: Any
     ) -> Any:
-        """The decoder's output over films and text; ``labels`` [B, T] go with ``input_ids``, -100 is not learned."""
+        """The decoder's output over films and text; ``labels`` [B, T] go with ``input_ids``, -100 is not learned.
+
+        With labels there are logits from the place before the first that is learned on: films and prompts are longer
+        than reports, and each place costs a vocabulary.
+        """
         embeds, mask = self.joined(films, input_ids, attention_mask)
-        if labels is not None:
-            ahead = embeds.shape[1] - input_ids.shape[1]
-            labels = F.pad(labels, (ahead, 0), value=_IGNORED)
         places = (mask.cumsum(dim=1) - 1).clamp_min(0)
-        return self.decoder(
-            inputs_embeds=embeds, attention_mask=mask, position_ids=places, labels=labels, use_cache=False, **kwargs
-        )
+        if labels is not None:
+            learned = (labels != _IGNORED).any(dim=0)
+            labels = labels[:, int(learned.int().argmax()) :]
+            kwargs["logits_to_keep"] = labels.shape[1] + 1
+        found = self.decoder(
+            inputs_embeds=embeds, attention_mask=mask, position_ids=places, use_cache=False, **kwargs
+        )  # fmt: skip
+        if labels is not None:
+            logits = found.logits[:, :-1].flatten(0, 1).float()
+            found["loss"] = F.cross_entropy(logits, labels.flatten(), ignore_index=_IGNORED)
+        return found
+
+    def judged(self, hidden: Tensor, input_ids: Tensor) -> Tensor:
+        """Its own logits [B, L] of the labels, from the last hidden states [B, T', D] over films and text [B, T]."""
+        asked = (input_ids == self.config.judge_token).int()
+        # the last such token: what a report says cannot be one, and a row without any reads its end
+        behind = asked.flip(1).argmax(dim=1)
+        rows = torch.arange(len(hidden), device=hidden.device)
+        found: Tensor = self.judge(hidden[rows, hidden.shape[1] - 1 - behind].to(self.judge.weight.dtype)).float()
+        return found
 
     def generate(self, films: Films, input_ids: Tensor, attention_mask: Tensor, **kwargs: Any) -> Tensor:
         """New tokens [B, T'] behind the prompt, and nothing else; ``kwargs`` are those of ``generate``."""

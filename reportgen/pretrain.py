@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -25,15 +25,18 @@ from corpora.bars import Step
 from corpora.config import config_sha256
 from corpora.errors import DataError, RunError
 from corpora.readers import open_source
+from corpora.readers.corpus import is_corpus
 from corpora.runs import OutputTarget, atomic_writer, discard_work, output_target, write_manifest, writing
-from corpora.types import Study
+from corpora.store import read_studies
+from corpora.types import Report, Study
 from labeler.base import load
 from reportgen.compose import compose
+from reportgen.data import last_reports
 from reportgen.decoder import fitted_tokenizer, load_decoder, new_decoder, train_tokenizer
 from reportgen.loop import Course, Epoch, Stage, fit
 from reportgen.recipes import ReportPretrainRecipe
 from reportgen.scorer import labels_in
-from reportgen.targets import Target, counts_of, indication_of, prompt_of, target_of, with_hints
+from reportgen.targets import HINTS, Target, counts_of, indication_of, prompt_of, target_of, with_hints
 
 WEIGHTS: Final = "model.safetensors"
 PACKAGES: Final = ("torch", "transformers", "tokenizers", "accelerate", "peft", "safetensors", "numpy")
@@ -100,7 +103,7 @@ def _parts(
     sources: Sequence[str], leave_out: frozenset[str], recipe: ReportPretrainRecipe
 ) -> tuple[list[_Text], list[_Text]]:
     """The reports to learn from and those to measure by. Raises ``DataError`` (``report.no_reports``)."""
-    texts = _texts(sources, leave_out, recipe.hints)
+    texts = _texts(sources, leave_out, recipe)
     held = [_held_out(each.target, recipe.heldout) for each in texts]
     learned = [each for each, out_ in zip(texts, held, strict=True) if not out_]
     heldout = [each for each, out_ in zip(texts, held, strict=True) if out_]
@@ -156,14 +159,24 @@ class _Text:
 
     target: Target
     prompt: str
+    #: Whether the labels in the prompt are those of a real report, and worth foreseeing.
+    real: bool = True
 
     @property
     def whole(self) -> str:
         return f"{self.prompt}{self.target.marked}"
 
 
-#: Tokens of a prompt and of a report.
-_Ids = tuple[list[int], list[int]]
+@dataclass(frozen=True, slots=True)
+class _Ids:
+    """Tokens of a prompt and of a report; the last ``foreseen`` of the prompt are learned, too."""
+
+    prompt: list[int]
+    target: list[int]
+    foreseen: int
+
+    def __len__(self) -> int:
+        return len(self.prompt) + len(self.target)
 
 
 class _Reading:
@@ -175,22 +188,23 @@ class _Reading:
     ) -> None:  # fmt: skip
         self.model, self.recipe, self.pad = model, recipe, tokenizer.pad_token_id
         self.learned, self.heldout = _ids(tokenizer, learned, recipe), _ids(tokenizer, heldout, recipe)
-        self.lengths = np.array([len(prompt) + len(target) for prompt, target in self.learned])
+        self.lengths = np.array([len(text) for text in self.learned])
 
     def loss(self, rows: NDArray[np.int64]) -> Tensor:
         """The mean loss of a token."""
         return self._loss([self.learned[row] for row in rows])
 
     def _loss(self, texts: Sequence[_Ids]) -> Tensor:
-        longest = max(len(prompt) + len(target) for prompt, target in texts)
+        longest = max(map(len, texts))
         ids: list[list[int]] = []
         mask: list[list[int]] = []
         labels: list[list[int]] = []
-        for prompt, target in texts:
-            here = len(prompt) + len(target)
-            ids.append([*prompt, *target, *[self.pad] * (longest - here)])
+        for text in texts:
+            here, known = len(text), len(text.prompt) - text.foreseen
+            whole = [*text.prompt, *text.target]
+            ids.append([*whole, *[self.pad] * (longest - here)])
             mask.append([1] * here + [0] * (longest - here))
-            labels.append([*[_IGNORED] * len(prompt), *target, *[_IGNORED] * (longest - here)])
+            labels.append([*[_IGNORED] * known, *whole[known:], *[_IGNORED] * (longest - here)])
         made = [torch.tensor(each, device=self.model.device) for each in (ids, mask, labels)]
         found: Tensor = self.model(input_ids=made[0], attention_mask=made[1], labels=made[2], use_cache=False).loss
         return found
@@ -205,16 +219,27 @@ class _Reading:
         return -loss, {"heldout_loss": loss}
 
 
-def _texts(sources: Sequence[str], leave_out: frozenset[str], hints: str) -> list[_Text]:
+def _texts(sources: Sequence[str], leave_out: frozenset[str], recipe: ReportPretrainRecipe) -> list[_Text]:
     """The reports to read, each behind the prompt that a drafter will give."""
-    studies = (each for source in sources for each in open_source(source) if isinstance(each, Study))
-    reports = [each.report for each in studies if each.report and each.study_id not in leave_out]
-    found = [_Text(target_of(report), prompt_of(indication_of(report))) for report in reports]
+    studies = [each for each in _studies(sources) if each.report and each.study_id not in leave_out]
+    priors = last_reports(studies) if recipe.prior else {}
+    found = [_text(each.report, priors.get(each.study_id, "")) for each in studies if each.report]
     found = [each for each in found if each.target.sections]
-    if not hints:
+    if not recipe.hints:
         return found
-    labels = labels_in(hints, [each.target.text for each in found], load(hints).schema.labels)
+    labels = labels_in(recipe.hints, [each.target.text for each in found], load(recipe.hints).schema.labels)
     return [_Text(each.target, with_hints(each.prompt, some)) for each, some in zip(found, labels, strict=True)]
+
+
+def _studies(sources: Sequence[str]) -> Iterator[Study]:
+    """The studies of sources; of a corpus all that is known, since patient and age say which report was before."""
+    for source in sources:
+        found = read_studies(Path(source)) if is_corpus(source) else open_source(source)
+        yield from (each for each in found if isinstance(each, Study))
+
+
+def _text(report: Report, prior: str) -> _Text:
+    return _Text(target_of(report, prior=bool(prior)), prompt_of(indication_of(report), prior))
 
 
 def _made(texts: Sequence[_Text], recipe: ReportPretrainRecipe) -> list[_Text]:
@@ -223,15 +248,19 @@ def _made(texts: Sequence[_Text], recipe: ReportPretrainRecipe) -> list[_Text]:
         return []
     count = round(recipe.composed * len(texts))
     found = compose([each.target for each in texts], recipe.hints, count, recipe.seed)
-    return [_Text(target, with_hints(prompt_of(), labels)) for target, labels in found]
+    return [_Text(target, with_hints(prompt_of(), labels), real=False) for target, labels in found]
 
 
 def _ids(tokenizer: Any, texts: Sequence[_Text], recipe: ReportPretrainRecipe) -> list[_Ids]:
     prompts = tokenizer([each.prompt for each in texts], add_special_tokens=False)["input_ids"]
     targets = tokenizer([each.target.marked for each in texts], add_special_tokens=False)["input_ids"]
     # what is nearest to the report counts most in a prompt that is too long
-    cut = recipe.max_tokens
-    return [(prompt[-cut:], target[:cut]) for prompt, target in zip(prompts, targets, strict=True)]
+    cut, asking = recipe.max_tokens, tokenizer.convert_tokens_to_ids(HINTS)
+    found = []
+    for text, prompt, target in zip(texts, prompts, targets, strict=True):
+        told = prompt[::-1].index(asking) if text.real and asking in prompt else 0
+        found.append(_Ids(prompt[-cut:], target[:cut], min(told, cut)))
+    return found
 
 
 def _held_out(target: Target, share: float) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 _STRICT = ConfigDict(extra="forbid", frozen=True)
 Precision = Literal["no", "fp16", "bf16"]
@@ -60,6 +60,31 @@ class ChoiceRecipe(BaseModel):
     temperature: float = Field(default=1.0, gt=0, description="Temperature of the sampled drafts.")
 
 
+class JudgeRecipe(BaseModel):
+    """The drafter's own judgement of labels, from film, Indication and prior report."""
+
+    model_config = _STRICT
+
+    weight: float = Field(default=1.0, gt=0, description="Weight of its loss beside that of the text.")
+    blind: float = Field(
+        default=0.15, ge=0, lt=1, description="Share of the studies without their films, so that text is read alone."
+    )
+
+
+class RewardRecipe(BaseModel):
+    """Stage 3: sampled drafts are made likelier by the clinical F1 of their labels (see ``reportgen.reward``)."""
+
+    model_config = _STRICT
+
+    course: CourseRecipe = Field(
+        default=CourseRecipe(epochs=1, batch_size=16, learning_rate=1e-4), description="Optimisation."
+    )
+    studies: int = Field(default=1000, ge=1, description="Training studies that are drafted, drawn by the seed.")
+    draws: int = Field(default=4, ge=2, description="Drafts of a study in a step.")
+    temperature: float = Field(default=1.0, gt=0, description="Temperature of these drafts.")
+    words: float = Field(default=0.3, ge=0, description="Weight of the loss of the report's own words.")
+
+
 class ReportPretrainRecipe(BaseModel):
     """Tokenizer and language-model pretraining of a decoder on reports alone."""
 
@@ -77,6 +102,9 @@ class ReportPretrainRecipe(BaseModel):
         default=1.0,
         ge=0,
         description="Made reports for each real one, of sentences put together by labels; none without hints.",
+    )
+    prior: bool = Field(
+        default=False, description="Whether the patient's last report stands before a report, as it may in drafting."
     )
     max_tokens: int = Field(default=256, ge=16, description="Longest report in tokens; the rest is cut.")
     heldout: float = Field(default=0.05, gt=0, lt=1, description="Share of the reports to measure by.")
@@ -100,14 +128,29 @@ class ReportTrainRecipe(BaseModel):
     )
     indication: bool = Field(default=True, description="Whether the Indication is in the prompt.")
     prior: bool = Field(default=False, description="Whether the patient's last report is in the prompt.")
+    cells: Literal["mean", "mean_peak"] = Field(
+        default="mean", description="What is taken of a cell of the map: its means, or its means and peaks."
+    )
+    judge: JudgeRecipe | None = Field(
+        default=None, description="The drafter's own judgement of labels, mixed with the encoder's; none if not given."
+    )
     max_tokens: int = Field(default=192, ge=16, description="Longest target in tokens; the rest is cut.")
     prompt_tokens: int = Field(default=96, ge=8, description="Longest prompt in tokens; its beginning is cut.")
     align: CourseRecipe = Field(default=CourseRecipe(epochs=1), description="Stage 1: the projector alone.")
     adapt: CourseRecipe = Field(
         default=CourseRecipe(epochs=3, learning_rate=1e-4), description="Stage 2: adapters and projector."
     )
+    reward: RewardRecipe | None = Field(
+        default=None, description="Stage 3: adapters and projector by the labels of drafts; left out if not given."
+    )
     lora: LoraRecipe = Field(default=LoraRecipe(), description="The adapters.")
     choice: ChoiceRecipe = Field(default=ChoiceRecipe(), description="How the best epoch is chosen.")
     precision: Precision = Field(default="no", description="Mixed precision of accelerate.")
     gradient_checkpointing: bool = Field(default=False, description="Less memory for a third more time.")
     seed: int = Field(default=0, ge=0, description="Seed of weights, order and sampling.")
+
+    @model_validator(mode="after")
+    def _judges_where_hints_stand(self) -> ReportTrainRecipe:
+        if self.judge is not None and not self.hints:
+            raise ValueError("judge needs hints: what is judged is told to the decoder as hints")
+        return self

@@ -137,6 +137,9 @@ def draft_cli(
         int,
         typer.Option(min=1, metavar="N", help="Sampled drafts a study, until one fits the encoder."),
     ] = 1,
+    prior: Annotated[
+        bool, typer.Option("--prior/--no-prior", help="Read the patient's last report, if the drafter learned to.")
+    ] = True,
     block: Annotated[int, typer.Option(min=0, metavar="N", help="Word groups that may not come twice; 3 or 0.")] = 0,
     max_tokens: Annotated[int, typer.Option(min=1, metavar="N", help="Longest draft in tokens.")] = 160,
     batch_size: Annotated[int, typer.Option(min=1, metavar="N", help="Studies at once.")] = 64,
@@ -167,8 +170,8 @@ def draft_cli(
             how = Decoding(max_tokens, beams, sample, temperature, top_p, block, section, compiled)
             summary = draft(
                 run, source, out, how=how, part=part, split=split, cache=cache, seen=seen, batch_size=batch_size,
-                candidates=candidates, labeler=labeler, seed=seed, merged=merged, adapter=adapter, resume=resume,
-                max_failures=max_failures, command=sys.argv, watch=watch,
+                candidates=candidates, prior=prior, labeler=labeler, seed=seed, merged=merged, adapter=adapter,
+                resume=resume, max_failures=max_failures, command=sys.argv, watch=watch,
             )  # fmt: skip
     rate = summary.drafts / max(summary.seconds, 1e-9)
     typer.echo(

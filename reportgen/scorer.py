@@ -20,6 +20,14 @@ def labels_in(labeler: str, texts: Sequence[str], among: Sequence[str]) -> list[
     return [[label for label in among if label in place and row[place[label]]] for row in found]
 
 
+def labels_of(labeler: str, texts: Sequence[str], among: Sequence[str]) -> NDArray[np.bool_]:
+    """Which labels of those ``among`` texts have [N, L], surely or perhaps; one that the labeler has not is absent."""
+    known, found = positives(labeler, texts)
+    place = {label: at for at, label in enumerate(known)}
+    absent = np.zeros(len(texts), dtype=bool)
+    return np.stack([found[:, place[label]] if label in place else absent for label in among], axis=1)
+
+
 def positives(labeler: str, texts: Sequence[str]) -> tuple[tuple[str, ...], NDArray[np.bool_]]:
     """The labels, and where texts [N, L] have them, surely or perhaps."""
     reader = load(labeler)

@@ -1,4 +1,5 @@
-"""Train a drafter: stage 1 aligns the projector, stage 2 trains adapters and projector; the encoder stays as it is.
+"""Train a drafter: stage 1 aligns the projector, stage 2 trains adapters and projector, stage 3, if wanted, these by
+the labels of drafts (see reportgen.reward); the encoder stays as it is.
 
 RUN/config.json, model.safetensors, adapter/, tokenizer.json ...     see reportgen.store
 RUN/history.jsonl                                                    loss, clinical F1, distinct drafts by epoch
@@ -39,14 +40,16 @@ from reportgen.data import Desk, Example, Sight, Telling, by_length, examples, l
 from reportgen.decoder import fitted_tokenizer, load_decoder
 from reportgen.flags import best_thresholds
 from reportgen.generate import Decoding, generate
-from reportgen.hints import probabilities_of, seen_labels
+from reportgen.hints import probabilities_of, seen_labels, thresholds_of
+from reportgen.judging import fit_judgement, hidden_from, judging_loss, opinions, told
 from reportgen.loop import Course, Epoch, Stage, fit
 from reportgen.model import Drafter, DrafterConfig
 from reportgen.pretrain import PACKAGES, course_epochs, read_history, write_history
-from reportgen.recipes import ReportTrainRecipe
-from reportgen.scorer import ClinicalScore, labels_in, positives
+from reportgen.recipes import CourseRecipe, ReportTrainRecipe, RewardRecipe
+from reportgen.reward import Rewarding
+from reportgen.scorer import ClinicalScore, labels_of
 from reportgen.store import peft_quiet, save_drafter, weights_sha256
-from reportgen.targets import counts_of, sections_of
+from reportgen.targets import HINTS, counts_of, sections_of
 from vision.data import TRAIN, VALIDATE, gather, open_cache, rejects_of
 from vision.predict import load_model
 from vision.rejects import refuse_too_many, write_rejects
@@ -56,6 +59,7 @@ _WEIGHTS: Final = "model.safetensors"
 MOST_ADAPTED: Final = 0.05
 #: Share of training films within the limit of what is usual.
 _USUAL: Final = 0.999
+_NORMAL: Final = "No Finding"
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +147,8 @@ def build(vision: Path, recipe: ReportTrainRecipe) -> tuple[Drafter, Any]:
     torch.manual_seed(recipe.seed)
     config = DrafterConfig(
         eye.config, decoder.config, recipe.side, recipe.films, recipe.hints, None, recipe.indication, recipe.prior,
-        recipe.prompt_tokens, recipe.max_tokens,
+        recipe.prompt_tokens, recipe.max_tokens, recipe.cells,
+        tokenizer.convert_tokens_to_ids(HINTS) if recipe.judge else None,
     )  # fmt: skip
     model = Drafter(config)
     model.encoder.load_state_dict(eye.state_dict())
@@ -156,16 +161,20 @@ class Training:
 
     def __init__(
         self, model: Drafter, tokenizer: Any, recipe: ReportTrainRecipe, parts: Mapping[str, Sequence[Example]],
-        sight: Sight, target: OutputTarget, key: str, accelerator: Any, told: Callable[[Epoch], None],
+        sight: Sight, target: OutputTarget, key: str, accelerator: Any, say: Callable[[Epoch], None],
     ) -> None:  # fmt: skip
-        self.model, self.tokenizer, self.recipe, self.told = model, tokenizer, recipe, told
+        self.model, self.tokenizer, self.recipe, self.say = model, tokenizer, recipe, say
         self.target, self.key, self.accelerator = target, key, accelerator
-        sizes = (recipe.films, recipe.prompt_tokens, recipe.max_tokens)
-        told_labels = _told(model, recipe, parts[TRAIN])
-        self.learned = Desk(parts[TRAIN], sight, tokenizer, *sizes, hints=told_labels)
+        sizes = self.sizes_of_texts = (recipe.films, recipe.prompt_tokens, recipe.max_tokens)
+        labels = model.encoder.config.label_names
+        self.meant = meant_in(recipe.choice.labeler, parts[TRAIN], labels)
+        told_labels = [[labels[at] for at in np.flatnonzero(row)] for row in self.meant]
+        self.learned = Desk(parts[TRAIN], sight, tokenizer, *sizes, hints=told_labels if recipe.hints else None)
+        self.heldout = (sight, parts[VALIDATE], meant_in(recipe.choice.labeler, parts[VALIDATE], labels))
         asked = _some(parts[VALIDATE], recipe.choice.studies, recipe.seed)
         self.asked = Desk(asked, sight, tokenizer, *sizes, hints=seen_labels(model, sight, asked))
         self.scorer = ClinicalScore(recipe.choice.labeler, [study.target.text for study in asked if study.target])
+        self.courses: list[Course] = []
         self.warnings: list[str] = []
         self.sizes: dict[str, int] = {}
 
@@ -177,11 +186,31 @@ class Training:
         model.decoder.requires_grad_(False)
         for part in model.joint().values():
             part.requires_grad_(True)
-        courses = [self._stage("align", recipe.align, resume, watch)] if recipe.align.epochs else []
+        if recipe.align.epochs:
+            self._stage("align", recipe.align, resume, watch)
         self._adapt()
         if recipe.adapt.epochs:
-            courses.append(self._stage("adapt", recipe.adapt, resume, watch))
-        return courses
+            self._stage("adapt", recipe.adapt, resume, watch)
+        if recipe.reward and recipe.reward.course.epochs:
+            self._rewarded(recipe.reward, resume, watch)
+        self._judge()
+        return self.courses
+
+    def _judge(self) -> None:
+        """Mix the drafter's judgement with the encoder's, as it is now, and tell the validation studies what comes."""
+        if self.recipe.judge is None:
+            return
+        sight, studies, meant = self.heldout
+        labels, sizes = self.model.encoder.config.label_names, self.sizes_of_texts
+        asking, labeler = [[]] * len(studies), self.recipe.choice.labeler
+        views = opinions(self.model, Desk(studies, sight, self.tokenizer, *sizes, hints=asking), labeler)
+        found = fit_judgement(views, meant, labels, labeler)
+        self.model.config.judgement = found.as_config()
+        p = found.probabilities(views, labels)
+        told_labels = dict(zip([study.study_id for study in studies],
+                               told(p, found.limits(thresholds_of(self.model))), strict=True))  # fmt: skip
+        asked = self.asked.studies
+        self.asked = Desk(asked, sight, self.tokenizer, *sizes, hints=[told_labels[s.study_id] for s in asked])
 
     def _adapt(self) -> None:
         lora, decoder = self.recipe.lora, self.model.decoder
@@ -204,22 +233,46 @@ class Training:
                 f"the adapters are {adapted / base:.1%} of the decoder: a lower lora.rank learns less by heart"
             )
 
-    def _stage(self, name: str, recipe: Any, resume: bool, watch: Callable[[Step], None]) -> Course:
-        stage = Stage(name, recipe, self.model, self._loss, lambda: self._measured(), self.learned.lengths,
-                      self.recipe.seed, self.target.work / f"{name}.pt", self.key)  # fmt: skip
+    def _rewarded(self, recipe: RewardRecipe, resume: bool, watch: Callable[[Step], None]) -> None:
+        """Stage 3, on some of the training studies."""
+        rows = np.random.default_rng(self.recipe.seed).permutation(len(self.learned.studies))[: recipe.studies]
+        labels = self.model.encoder.config.label_names
+        findings = [at for at, label in enumerate(labels) if label != _NORMAL]
+        work = Rewarding(
+            self.model, self.tokenizer, self.learned, self.meant[:, findings],
+            lambda texts: labels_of(self.recipe.choice.labeler, texts, labels)[:, findings], recipe,
+            self.recipe.max_tokens,
+        )  # fmt: skip
+        self._stage("reward", recipe.course, resume, watch, lambda some: work.loss(rows[some], self._loss), rows)
+
+    def _stage(
+        self, name: str, recipe: CourseRecipe, resume: bool, watch: Callable[[Step], None],
+        loss: Callable[[NDArray[np.int64]], Tensor] | None = None, rows: NDArray[np.int64] | None = None,
+    ) -> None:  # fmt: skip
+        lengths = self.learned.lengths if rows is None else self.learned.lengths[rows]
+        stage = Stage(name, recipe, self.model, loss or self._loss, self._measured, lengths,
+                      self.recipe.seed, self.target.work / f"{name}.pt", self.key,
+                      self.courses[-1].best_score if self.courses else None)  # fmt: skip
         course = fit(stage, self.accelerator, resume=resume, watch=watch)
         for epoch in course.epochs:
-            self.told(epoch)
-        return course
+            self.say(epoch)
+        self.courses.append(course)
 
     def _loss(self, rows: NDArray[np.int64]) -> Tensor:
-        batch, device = self.learned.batch(rows), self.accelerator.device
-        found: Tensor = self.model(
-            batch.films.to(device), batch.ids.to(device), batch.mask.to(device), batch.labels.to(device)
-        ).loss
-        return found
+        batch, device, judge = self.learned.batch(rows), self.accelerator.device, self.recipe.judge
+        films, ids = batch.films.to(device), batch.ids.to(device)
+        if judge is None:
+            found: Tensor = self.model(films, ids, batch.mask.to(device), batch.labels.to(device)).loss
+            return found
+        films = hidden_from(films, torch.rand(len(rows), device=device) < judge.blind)
+        output = self.model(films, ids, batch.mask.to(device), batch.labels.to(device), output_hidden_states=True)
+        meant = torch.from_numpy(self.meant[rows]).to(device, torch.float32)
+        own = self.model.judged(output.hidden_states[-1], ids)
+        whole: Tensor = output.loss + judge.weight * judging_loss(own, meant)
+        return whole
 
     def _measured(self) -> tuple[float, dict[str, float]]:
+        self._judge()
         texts = self._texts()
         f1, distinct = self.scorer(texts), len(set(texts)) / max(1, len(texts))
         return f1 + self.recipe.choice.distinct * distinct, {"macro_f1": f1, "distinct": distinct}
@@ -234,22 +287,16 @@ class Training:
         return texts
 
 
-def _told(model: Drafter, recipe: ReportTrainRecipe, studies: Sequence[Example]) -> list[list[str]] | None:
-    """The labels of the reports, for the prompts; None without hints."""
-    if not recipe.hints:
-        return None
-    texts = [study.target.text if study.target else "" for study in studies]
-    return labels_in(recipe.choice.labeler, texts, model.encoder.config.label_names)
+def meant_in(labeler: str, studies: Sequence[Example], labels: Sequence[str]) -> NDArray[np.bool_]:
+    """Which of ``labels`` the reports of studies have [N, L], surely or perhaps."""
+    return labels_of(labeler, [study.target.text if study.target else "" for study in studies], labels)
 
 
 def _note_thresholds(model: Drafter, recipe: ReportTrainRecipe, sight: Sight, studies: Sequence[Example]) -> None:
     """Where a label counts as seen: the best F1 against the reports of the validation part."""
     labels = model.encoder.config.label_names
-    known, found = positives(recipe.choice.labeler, [study.target.text if study.target else "" for study in studies])
-    place = {label: at for at, label in enumerate(known)}
-    absent = np.zeros(len(studies), dtype=bool)
-    meant = np.stack([found[:, place[label]] if label in place else absent for label in labels], axis=1)
     probabilities = probabilities_of(sight.study_logits(studies, model.encoder.config.views))
+    meant = meant_in(recipe.choice.labeler, studies, labels)
     model.config.thresholds = best_thresholds(probabilities, meant, labels)
 
 

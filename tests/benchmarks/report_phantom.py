@@ -4,10 +4,12 @@
 
 FOLDER is that of ``tests.benchmarks.vision_phantom`` (its corpus, split, cache and encoder are taken, or made). Steps:
 a decoder from the training reports (``report/pretrain-small``), a drafter (``report/phantom``), drafts of the test
-part (sampled until one agrees with the encoder, 16 at most, and greedy ones, merged and unmerged), and those of the
-registered generators: with the encoder's own thresholds, and (label-template, retrieval) with the drafter's.
+part (sampled until one says what encoder and drafter judge together, 16 at most; the same without the reports before,
+and greedy ones, merged and unmerged), and those of the registered generators: with the encoder's own thresholds, and
+(label-template, retrieval) with the drafter's.
 Labels of a draft are those that rules.v1 reads in it, surely or perhaps; truth is that of
-``vision_phantom``. Macro F1 is over the thirteen findings. Intervals are percentile bootstraps by patient, 2,000
+``vision_phantom``. Comparisons are counted in drafts of studies without a report before, and in those of the others
+apart. Macro F1 is over the thirteen findings. Intervals are percentile bootstraps by patient, 2,000
 replicates, differences paired. Prints a table as JSON, writes it to FOLDER/report.json.
 """
 
@@ -27,6 +29,8 @@ from corpora.config import load_yaml
 from corpora.resources import config_path
 from corpora.splits.files import read_split
 from corpora.statistics.resample import percentile_estimate, replicate_weights
+from corpora.store import read_studies
+from reportgen.data import last_reports
 from reportgen.draft import draft
 from reportgen.generate import Decoding
 from reportgen.generating import draft_by
@@ -83,9 +87,10 @@ def drafted(folder, corpus, changes, seconds):
         key = f"{name}, the drafter's thresholds"
         files[key] = out / f"{name}-same.jsonl"
         timed(key, seconds, lambda name=name, key=key: draft_by(name, run, corpus, files[key], **given))
-    greedy = Decoding(training.max_tokens)
+    greedy, sampled = Decoding(training.max_tokens), Decoding(training.max_tokens, temperature=0.7)
     ways = {
-        "drafter": {"how": Decoding(training.max_tokens, temperature=0.7), "candidates": CANDIDATES},
+        "drafter": {"how": sampled, "candidates": CANDIDATES},
+        "drafter, no reports before": {"how": sampled, "candidates": CANDIDATES, "prior": False},
         "drafter, greedy": {"how": greedy},
         "drafter, greedy, unmerged": {"how": greedy, "merged": False},
     }
@@ -135,11 +140,17 @@ def estimate(value, replicates, n):
     return [round(found.value, 4), round(found.lo, 4), round(found.hi, 4)]
 
 
+def compared(records):
+    """The share of drafts that speak of an earlier film."""
+    return round(float(np.mean([mentions_prior(record["text"]) for record in records])), 4) if records else None
+
+
 def table(files, corpus):
     records = {name: read(path) for name, path in files.items()}
     order = [record["study_id"] for record in records["drafter"]]
     records = {name: sorted(some, key=lambda record: order.index(record["study_id"])) for name, some in records.items()}
     truth = drawn(corpus)
+    before = set(last_reports(read_studies(corpus)))
     weights, patients = study_weights(records["drafter"])
     ones = np.ones((1, len(order)))
     macros, labels = {}, {}
@@ -156,14 +167,21 @@ def table(files, corpus):
             "macro_f1": estimate(value, replicates, patients),
             "drafter minus it": estimate(macros["drafter"][0] - value, macros["drafter"][1] - replicates, patients),
             "distinct of the first 200": len(set(texts[:200])), "distinct": len(set(texts)),
-            "comparisons": round(float(np.mean([mentions_prior(text) for text in texts])), 4),
+            "comparisons, none before": compared([r for r in some if r["study_id"] not in before]),
+            "comparisons, one before": compared([r for r in some if r["study_id"] in before]),
             "empty": sum(not text for text in texts), "labels": labels[name],
         }  # fmt: skip
     same = [
         a["text"] == b["text"]
         for a, b in zip(records["drafter, greedy"], records["drafter, greedy, unmerged"], strict=True)
     ]
-    return {"studies": len(order), "patients": patients, "same text unmerged": float(np.mean(same)), "systems": rows}
+    return {
+        "studies": len(order),
+        "with a report before": len(before & set(order)),
+        "patients": patients,
+        "same text unmerged": float(np.mean(same)),
+        "systems": rows,
+    }
 
 
 def main():
@@ -178,7 +196,9 @@ def main():
     corpus, seconds = prepare(given.folder, given.studies, given.size), {}
     files, trained = drafted(given.folder, corpus, given.set, seconds)
     counts = trained.counts
+    judgement = json.loads((given.folder / "runs" / "drafter" / "config.json").read_text(encoding="utf-8"))["judgement"]
     found = table(files, corpus) | {
+        "judgement": judgement,
         "lora share": round(counts["adapter weights"] / counts["decoder weights"], 4),
         "epochs": [{"stage": e.stage, "epoch": e.epoch, **e.measured} for e in trained.epochs], "seconds": seconds,
     }  # fmt: skip

@@ -65,7 +65,8 @@ def film(left, right, draw):
     return greys
 
 
-def write_corpus(folder, studies=60):
+def write_corpus(folder, studies=60, dated=False):
+    """Two studies a patient; ``dated`` says when they were, the second one before the first."""
     draw = np.random.default_rng(0)
     (folder / "images").mkdir(parents=True)
     labels, parts = [], []
@@ -78,7 +79,8 @@ def write_corpus(folder, studies=60):
                 Image.fromarray(film(left, right, draw)).save(folder / path)
                 images.append(ImageRef(path, view, image_id=f"f{number}-{view}"))
             report = Report(f"s{number}", report_of(number, left, right))
-            writer.append(Study(f"s{number}", f"p{number // 2}", tuple(images), report))
+            meta = {"year": 2001 - number % 2, "age": 51.0 - number % 2} if dated else {}
+            writer.append(Study(f"s{number}", f"p{number // 2}", tuple(images), report, meta))
             labels.append([f"s{number}", left, right])
             parts.append([f"s{number}", f"p{number // 2}", PARTS[number // 2 % 5]])
     (folder / "manifest.json").write_text("{}\n")

@@ -138,12 +138,13 @@ def test_several_views_and_a_loss_on_the_target_alone(loaded):
     assert found.loss.item() == pytest.approx(by_hand.item(), rel=1e-5)
 
 
-@pytest.mark.parametrize("kind", ["gpt2", "llama"])
-def test_recorded_greedy_decoding_is_that_of_generate(kind):
+# with 130 tokens a step attends to three spans of the cache, one after another
+@pytest.mark.parametrize(("kind", "most"), [("gpt2", 30), ("gpt2", 110), ("llama", 130)])
+def test_recorded_greedy_decoding_is_that_of_generate(kind, most):
     torch.manual_seed(0)
     common = {"vocab_size": 120, "bos_token_id": 1, "eos_token_id": 1, "pad_token_id": 0}
     if kind == "gpt2":
-        decoder = GPT2LMHeadModel(GPT2Config(n_embd=32, n_layer=2, n_head=2, n_positions=128, **common))
+        decoder = GPT2LMHeadModel(GPT2Config(n_embd=32, n_layer=2, n_head=2, n_positions=160, **common))
     else:
         decoder = LlamaForCausalLM(LlamaConfig(
             hidden_size=32, intermediate_size=48, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2,
@@ -155,11 +156,25 @@ def test_recorded_greedy_decoding_is_that_of_generate(kind):
     embeds, mask = torch.randn(4, 9, 32), torch.ones(4, 9, dtype=torch.long)
     mask[1, :5] = 0
     settings = {"pad_token_id": 0, "eos_token_id": [7, 9, 11], "suppress_tokens": [3], "do_sample": False}
-    expected = decoder.generate(inputs_embeds=embeds, attention_mask=mask, max_new_tokens=30, **settings)
-    greedy = Greedy(decoder, rows=6, before=9, most=30)
+    expected = decoder.generate(inputs_embeds=embeds, attention_mask=mask, max_new_tokens=most, **settings)
+    greedy = Greedy(decoder, rows=6, before=9, most=most)
     for rows in (4, 2):
         found, sure = greedy(embeds[:rows], mask[:rows], pad=0, ends=[7, 9, 11], banned=[3])
         width = min(found.shape[1], expected.shape[1])
         assert torch.equal(found[:, :width], expected[:rows, :width])
         assert (found[:, width:] == 0).all()
         assert (sure <= 0).all()
+
+
+def test_recorded_decoding_knows_how_sure_it_was_and_what_is_banned():
+    torch.manual_seed(0)
+    decoder = GPT2LMHeadModel(GPT2Config(n_embd=32, n_layer=2, n_head=2, vocab_size=60, n_positions=96)).eval()
+    embeds, mask = torch.randn(3, 5, 32), torch.ones(3, 5, dtype=torch.long)
+    greedy = Greedy(decoder, rows=3, before=5, most=40)
+    for banned in ([], [4, 8], list(range(1, 50))):
+        found, sure = greedy(embeds, mask, pad=0, ends=[59], banned=banned)
+        assert not set(found.flatten().tolist()) & set(banned)
+        whole = torch.cat([embeds, decoder.transformer.wte(found)], dim=1)
+        log = decoder(inputs_embeds=whole).logits[:, 4:-1].log_softmax(dim=-1).gather(2, found[..., None])[..., 0]
+        lived = (found != 0) & (found != 59)
+        assert torch.allclose(sure[lived], log[lived], atol=1e-4)
