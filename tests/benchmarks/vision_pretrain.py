@@ -145,16 +145,22 @@ def few(pack, seed, share):
 
 def fine_tuned(pack, weights, rows, labels, rate, seed, device):
     """Validation AUROC of the best epoch, and the scores [N, L] of the test films."""
-    names = tuple(pack.labels[at] for at in labels)
     recipe = VisionRecipe.model_validate({
         "size": pack.films.shape[1], "backbone": recipe_of("none").backbone, "seed": seed,
         "augment": {"degrees": 5, "shift": 0.04, "zoom": 0.08, "flip": 0.5},
         "training": {"epochs": 40, "patience": 40, "batch_size": 16, "learning_rate": rate, "weight_decay": 1e-2,
                      "warmup": 0.1, "ema": 0.95},
     })  # fmt: skip
-    model = build(recipe, names, [-1] * len(names)).to(device)
+    model = build(recipe, tuple(pack.labels[at] for at in labels), [-1] * len(labels)).to(device)
     if weights is not None:
         model.backbone.load_state_dict(weights)
+    return learned(pack, model, recipe, rows, labels, device)
+
+
+def learned(pack, model, recipe, rows, labels, device):
+    """Train ``model`` in place on the films in ``rows``; validation AUROC of its best epoch, and the scores [N, L] of
+    the test films."""
+    names = tuple(pack.labels[at] for at in labels)
     policies = policies_of([recipe.default_policy] * len(names), [None] * len(names)).to(device)
     criterion = Criterion(policies, recipe.loss, torch.ones(len(names), device=device), list(range(len(names))),
                           [-1] * len(names), conditional=False)  # fmt: skip
@@ -169,7 +175,7 @@ def fine_tuned(pack, weights, rows, labels, rate, seed, device):
             stores.append(store_of(pack, of, folder))
         stage = Stage(
             "main", 0, recipe.training, recipe.training.epochs, recipe.augment, criterion, parts[0], stores[0],
-            codes_of(parts[0].states), None, parts[1], stores[1], parts[1].states, "mean", seed, "key",
+            codes_of(parts[0].states), None, parts[1], stores[1], parts[1].states, "mean", recipe.seed, "key",
         )  # fmt: skip
         accelerator = Accelerator(cpu=device.type == "cpu")
         course = fit(model, stage, accelerator, Path(name) / "m.pt", resume=False, watch=lambda epoch: None)
