@@ -26,6 +26,9 @@ from transformers import BertConfig, BertModel
 from vision.contrast_recipe import MocoRecipe, PretrainVisionRecipe, TextRecipe
 from vision.encoder import FilmEncoder, gathered
 
+#: Pairs of neighbours are told apart by a number below the first, made with the second.
+_PAIRS, _MIX = 16_384, 7919
+
 
 class FilmTower(nn.Module):
     """A film encoder with two layers behind it: films [B, 1, S, S] to unit vectors [B, D]."""
@@ -36,30 +39,55 @@ class FilmTower(nn.Module):
         width = encoder.head.in_features
         # the head over labels has nothing to learn here
         encoder.head.requires_grad_(False)
-        self.project = nn.Sequential(nn.Linear(width, width), nn.ReLU(inplace=True), nn.Linear(width, dimension))
+        self.project = nn.Sequential(
+            nn.Linear(width, width), nn.ReLU(inplace=True), nn.Linear(width, dimension), spread(dimension)
+        )
 
     def forward(self, greys: Tensor) -> Tensor:
         pooled = gathered(self.encoder.features(greys), self.encoder.config.gather)
         return normalize(self.project(pooled).float(), dim=1)
 
 
+def spread(dimension: int) -> nn.Module:
+    """What keeps vectors [B, D] apart: each of their numbers less its mean over the batch, over its deviation.
+
+    Networks that begin with nothing give all films, and all reports, nearly the same vector; films and reports are then
+    told from others by nothing, and the loss stays at the logarithm of the batch.
+    """
+    return nn.BatchNorm1d(dimension, affine=False)
+
+
 class TextTower(nn.Module):
-    """A small BERT with a linear layer: word pieces [B, T] and their mask to unit vectors [B, D]."""
+    """Word pieces [B, T] and their mask to unit vectors [B, D]: a small BERT or, without layers, a bag of pieces and of
+    pairs of neighbours (Joulin et al. 2017), which costs little and tells "no effusion" from "effusion" as well.
+    """
 
     def __init__(self, recipe: TextRecipe, pieces: int, dimension: int) -> None:
         super().__init__()
-        config = BertConfig(
-            vocab_size=pieces, hidden_size=recipe.width, num_hidden_layers=recipe.layers,
-            num_attention_heads=recipe.heads, intermediate_size=4 * recipe.width,
-            max_position_embeddings=recipe.length,
-        )  # fmt: skip
-        self.body = BertModel(config, add_pooling_layer=False)
-        self.project = nn.Linear(recipe.width, dimension)
+        self.bag = not recipe.layers
+        if self.bag:
+            self.single = nn.Embedding(pieces, recipe.width)
+            self.pair = nn.Embedding(_PAIRS, recipe.width)
+            last: list[nn.Module] = [nn.LayerNorm(recipe.width), nn.Linear(recipe.width, dimension)]
+        else:
+            config = BertConfig(
+                vocab_size=pieces, hidden_size=recipe.width, num_hidden_layers=recipe.layers,
+                num_attention_heads=recipe.heads, intermediate_size=4 * recipe.width,
+                max_position_embeddings=recipe.length,
+            )  # fmt: skip
+            self.body = BertModel(config, add_pooling_layer=False)
+            last = [nn.Linear(recipe.width, dimension)]
+        self.project = nn.Sequential(*last, spread(dimension))
 
     def forward(self, pieces: Tensor, mask: Tensor) -> Tensor:
-        states = self.body(input_ids=pieces, attention_mask=mask).last_hidden_state
-        kept = mask.unsqueeze(-1).to(states.dtype)
-        return normalize(self.project((states * kept).sum(dim=1) / kept.sum(dim=1)).float(), dim=1)
+        kept = mask.unsqueeze(-1)
+        if self.bag:
+            both = mask[:, 1:] * mask[:, :-1]
+            pairs = (pieces[:, :-1] * _MIX + pieces[:, 1:]) % _PAIRS
+            states = (self.single(pieces) * kept).sum(dim=1) + (self.pair(pairs) * both.unsqueeze(-1)).sum(dim=1)
+        else:
+            states = (self.body(input_ids=pieces, attention_mask=mask).last_hidden_state * kept).sum(dim=1)
+        return normalize(self.project(states / kept.sum(dim=1)).float(), dim=1)
 
 
 class Contrast(nn.Module):
@@ -85,8 +113,9 @@ class Contrast(nn.Module):
         if self.by_text:
             width = encoder.head.in_features
             self.to_text = nn.Sequential(
-                nn.Linear(width, width), nn.ReLU(inplace=True), nn.Linear(width, recipe.dimension)
-            )
+                nn.Linear(width, width), nn.ReLU(inplace=True), nn.Linear(width, recipe.dimension),
+                spread(recipe.dimension),
+            )  # fmt: skip
             self.text = TextTower(recipe.text, pieces, recipe.dimension)
 
     def learned(self) -> Iterator[nn.Parameter]:

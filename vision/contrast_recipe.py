@@ -33,7 +33,7 @@ class TextRecipe(BaseModel):
 
     vocabulary: int = Field(default=4000, ge=32, description="Most word pieces.")
     width: int = Field(default=128, ge=8, description="Width of the text network; a multiple of its heads.")
-    layers: int = Field(default=2, ge=1, description="Its layers.")
+    layers: int = Field(default=2, ge=0, description="Its layers; 0: a bag of word pieces and of pairs of neighbours.")
     heads: int = Field(default=4, ge=1, description="Its attention heads.")
     length: int = Field(default=96, ge=8, le=512, description="Most word pieces of a report that are read.")
     sentences: float = Field(

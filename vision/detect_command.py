@@ -111,7 +111,8 @@ def detector_recipe_of(config: str, changes: list[str], init: str | None = None)
 
 
 def _say_epoch(epoch: DetectorEpoch) -> None:
-    typer.echo(f"epoch {epoch.epoch}: loss {epoch.loss:.4f}, validation FROC {epoch.froc:.4f}", err=True)
+    froc = "" if epoch.froc is None else f", validation FROC {epoch.froc:.4f}"
+    typer.echo(f"epoch {epoch.epoch}: loss {epoch.loss:.4f}{froc}", err=True)
 
 
 def _say(summary: DetectorSummary) -> None:

@@ -9,7 +9,9 @@ a DETR of several scales that proposes its queries from the maps and learns to u
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -152,8 +154,15 @@ def _stages(recipe: DetectorRecipe) -> tuple[dict[str, Any], list[int], list[int
     except (ValueError, TypeError, RuntimeError, AttributeError) as error:
         message = f"no such backbone: {str(error).partition(chr(10))[0][:200]}"
         raise ConfigError("config.value", message, where="backbone") from error
+    sides = [each.shape[-1] for each in maps]
+    if any(fine != 2 * coarse for fine, coarse in pairwise(sides)):
+        coarsest = 2 ** round(math.log2(recipe.size / sides[-1]))
+        raise ConfigError(
+            "config.value", f"maps of {', '.join(map(str, sides))} places a side: each must be half of the one before",
+            where="size", hint=f"a multiple of {coarsest}",
+        )  # fmt: skip
     torch.manual_seed(recipe.seed)
-    return body.to_dict(), [each.shape[1] for each in maps], [recipe.size // each.shape[-1] for each in maps]
+    return body.to_dict(), [each.shape[1] for each in maps], [recipe.size // side for side in sides]
 
 
 def _begin_body(model: FilmDetector, recipe: DetectorRecipe) -> None:

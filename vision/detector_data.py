@@ -174,6 +174,35 @@ def _part(
     )  # fmt: skip
 
 
+def repeats(films: BoxedFilms, labels: int, share: float) -> Array:
+    """How often each film [N] is to be seen in an epoch, at least once: repeat factor sampling (Gupta et al. 2019).
+
+    A label on a share f of the films has the factor max(1, sqrt(share / f)); a film that of its rarest label.
+    """
+    has = np.zeros((len(films), labels), dtype=bool)
+    for row, of in enumerate(films.labels):
+        has[row, of] = True
+    factors = np.maximum(1.0, np.sqrt(share / np.maximum(has.mean(axis=0), 1e-12)))
+    return np.where(has, factors, 1.0).max(axis=1, initial=1.0)
+
+
+def epoch_order(often: Array, draw: np.random.Generator) -> NDArray[np.int64]:
+    """The rows of an epoch in the order they are seen: each ``often`` [N] times, its fraction by chance.
+
+    All epochs have the same length: the sum of ``often``, rounded.
+    """
+    ends = np.cumsum(often)
+    count = round(float(ends[-1]))
+    if count == len(often):
+        return draw.permutation(count)
+    # places at equal distances from a start by chance: a film gets its whole part for certain
+    mixed = draw.permutation(len(often))
+    ends = np.cumsum(often[mixed])
+    places = (np.arange(count) + draw.random()) * (ends[-1] / count)
+    rows = mixed[np.minimum(np.searchsorted(ends, places, side="right"), len(often) - 1)]
+    return draw.permutation(rows)
+
+
 def targets(
     films: BoxedFilms, rows: NDArray[np.int64], augment: AugmentRecipe | None, seed: int
 ) -> list[dict[str, Tensor]]:

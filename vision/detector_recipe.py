@@ -41,7 +41,11 @@ class DetectorCourse(BaseModel):
     weight_decay: float = Field(default=1e-4, ge=0, description="Weight decay; none on biases and norms.")
     clip: float = Field(default=0.1, gt=0, description="Largest norm of the gradient.")
     ema: float = Field(default=0.0, ge=0, lt=1, description="Decay of the moving average of weights; 0 is none.")
+    validate_every: int = Field(
+        default=1, ge=1, description="Epochs from one look at the validation part to the next; the last has one too."
+    )
     precision: Literal["no", "bf16"] = Field(default="no", description="bf16 where the device has it.")
+    channels_last: bool = Field(default=True, description="Keep tensors as convolutions like them.")
     checkpoint_minutes: float = Field(default=10.0, gt=0, description="Minutes between checkpoints inside an epoch.")
 
 
@@ -56,6 +60,12 @@ class DetectorRecipe(BaseModel):
     views: Literal["all", "frontal", "lateral"] = Field(default="frontal", description="Films to learn from, by view.")
     bare: Literal["keep", "leave_out"] = Field(
         default="keep", description="Films without a box: kept as films on which there is nothing, or left out."
+    )
+    repeat: float = Field(
+        default=0.0,
+        ge=0,
+        le=1,
+        description="Films with a label that fewer than this share of films have come more often (LVIS); 0: all once.",
     )
     min_boxes: int = Field(default=5, ge=1, description="Boxes that a label needs in each of train and validate.")
     backbone: BackboneRecipe = Field(default=BackboneRecipe(), description="The body, as in the recipe of train.")

@@ -107,7 +107,8 @@ def _untouched(target: OutputTarget, recipe: DetectorRecipe, inputs: Sequence[Pa
         epochs = tuple(DetectorEpoch(**json.loads(line)) for line in lines)
         before = (made["config_sha256"], [given["sha256"] for given in made["inputs"]])
         labels = tuple(json.loads((target.out / "config.json").read_text(encoding="utf-8"))["label_names"])
-        counts, seconds, best = made["counts"], made["wall_seconds"], max(epoch.froc for epoch in epochs)
+        counts, seconds = made["counts"], made["wall_seconds"]
+        best = max(epoch.froc for epoch in epochs if epoch.froc is not None)
     except (OSError, ValueError, KeyError, TypeError):
         hint = "run without --resume to start over"
         raise RunError(

@@ -1,13 +1,15 @@
 """What a pretrained start is worth: an encoder of drawn chests on 5 % of the labels, from nothing and from each start.
 
-    python -m tests.benchmarks.vision_pretrain pack CORPUS CACHE -o PACK [--size 96]
-    python -m tests.benchmarks.vision_pretrain run PACK -o scores [--seeds 0,1,2] [--epochs 60]
+    python -m tests.benchmarks.vision_pretrain pack CORPUS CACHE -o PACK [--size 64] [--labels FILE]
+    python -m tests.benchmarks.vision_pretrain run PACK -o scores [--seeds 0,1,2] [--objectives none,moco,image_text]
     python -m tests.benchmarks.vision_pretrain table PACK scores
 
-Pretraining sees the frontal films of the part to train on (and their reports), no label. Then 5 % of the patients of
-that part teach the labels that have three positive and three negative films there; every start is trained alike, and
-the validation part chooses the epoch. The test part gives macro AUROC, and its difference to the start
-from nothing: the mean over seeds, with an interval of the bootstrap by patient. Truth is what was drawn.
+Pretraining sees the frontal films of the part to train on (and findings and impression of their reports), no label, by
+the recipes vision/moco_phantom and vision/image_text_phantom at the size of the pack. Then 5 % (``--share``) of the
+patients of that part teach the labels that have three positive and three negative films there; every start is trained
+alike, at two rates, and the validation part chooses rate and epoch. The test part gives macro AUROC, and its
+difference to the start from nothing: the mean over seeds, with an interval of the bootstrap by patient. Truth is what
+was drawn, or a table of labels.
 """
 
 from __future__ import annotations
@@ -35,20 +37,17 @@ from vision.forward import film_logits
 from vision.loop import Stage, fit
 from vision.losses import Criterion
 from vision.pretrain import build_contrast
+from vision.pretrain_command import pretrain_recipe_of
 from vision.recipe import VisionRecipe
 from vision.reports import reports_of
 from vision.uncertainty import codes_of, policies_of
 
 OBJECTIVES = ("none", "moco", "image_text")
 SHARE, LEAST = 0.05, 3
-BACKBONE = {
-    "kind": "resnet", "extras": ["contrast", "place"], "gather": "mean_max",
-    "settings": {"layer_type": "basic", "embedding_size": 16, "hidden_sizes": [24, 48, 96], "depths": [1, 1, 2]},
-}  # fmt: skip
-RATES = (3e-3,)
+RATES = (3e-3, 5e-4)
 
 
-def pack(corpus, cache, out, size):
+def pack(corpus, cache, out, size, labels=None):
     """Write the frontal films at ``size`` pixels, and what belongs to them."""
     import csv
 
@@ -57,25 +56,29 @@ def pack(corpus, cache, out, size):
 
     from corpora.splits.files import read_split
     from corpora.store import read_studies
+    from vision.contrast_recipe import TextRecipe
     from vision.data import wanted_view
+    from vision.reports import text_of
 
     rows = {row["image_id"]: row for row in pq.read_table(cache / "index.parquet").to_pylist()}
     shards = {path.name: np.load(path, mmap_mode="r") for path in cache.glob("films-*.npy")}
     parts = read_split(corpus)
     films, texts = [], {}
     for study in read_studies(corpus):
-        texts[study.study_id] = study.report.text if study.report else ""
+        texts[study.study_id] = text_of(study, TextRecipe().sections)
         for image in study.images:
             if wanted_view(image.view, "frontal"):
                 films.append((image.image_id, study.study_id, study.patient_id, parts[study.study_id]))
     pixels = [shards[f"films-{rows[film[0]]['shard']:05d}.npy"][rows[film[0]]["row"]] for film in films]
     small = [np.asarray(Image.fromarray(each).resize((size, size), Image.Resampling.BOX)) for each in pixels]
-    with (corpus / "truth" / "labels.csv").open() as file:
+    with (labels or corpus / "truth" / "labels.csv").open() as file:
         truth = {row["study_id"]: row for row in csv.DictReader(file)}
-    with (corpus / "truth" / "boxes.csv").open() as file:
-        corners = ("x_min", "y_min", "x_max", "y_max")
-        boxes = [[row["image_id"], row["class_name"], *(float(row[name]) for name in corners)]
-                 for row in csv.DictReader(file) if row["x_min"]]  # fmt: skip
+    boxes = []
+    if labels is None:
+        with (corpus / "truth" / "boxes.csv").open() as file:
+            corners = ("x_min", "y_min", "x_max", "y_max")
+            boxes = [[row["image_id"], row["class_name"], *(float(row[name]) for name in corners)]
+                     for row in csv.DictReader(file) if row["x_min"]]  # fmt: skip
     sizes = {film[0]: [rows[film[0]]["rows"], rows[film[0]]["columns"]] for film in films}
     out.mkdir(parents=True, exist_ok=True)
     np.savez_compressed(out / "films.npz", films=np.stack(small))
@@ -104,17 +107,18 @@ def store_of(pack, rows, folder):
     return Store(SimpleNamespace(rows=index, folder=folder), [row["image_id"] for row in index])
 
 
+def recipe_of(objective):
+    """The recipe of an objective; that of a start from nothing is the first one's, for its backbone."""
+    return pretrain_recipe_of(f"vision/{'moco' if objective == 'none' else objective}_phantom", [])
+
+
 def pretrained(pack, objective, epochs, seed, device):
     """The backbone's weights after pretraining, and the last epoch."""
-    recipe = PretrainVisionRecipe.model_validate({
-        "objective": objective, "size": pack.films.shape[1], "backbone": BACKBONE, "dimension": 64, "seed": seed,
-        "moco": {"queue": 512, "momentum": 0.99, "temperature": 0.2},
-        "text": {"width": 64, "heads": 4, "layers": 2, "vocabulary": 1000, "length": 96, "sentences": 0.5},
-        "augment": {"degrees": 8, "shift": 0.05, "zoom": 0.1, "crop": 0.8, "brightness": 0.2, "contrast": 0.3,
-                    "noise": 0.02, "flip": 0.5},
-        "training": {"epochs": epochs, "batch_size": 64, "optimizer": "adamw", "learning_rate": 2e-3,
-                     "schedule": "cosine", "warmup": 0.05, "weight_decay": 1e-3},
-    })  # fmt: skip
+    recipe = recipe_of(objective).model_dump() | {"size": pack.films.shape[1], "seed": seed}
+    if epochs:
+        recipe["training"]["epochs"] = epochs
+    recipe["moco"]["queue"] = min(recipe["moco"]["queue"], (pack.part == "train").sum() // 3)
+    recipe = PretrainVisionRecipe.model_validate(recipe)
     rows = np.flatnonzero(pack.part == "train")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -129,11 +133,11 @@ def pretrained(pack, objective, epochs, seed, device):
     return weights_of(model.state_dict()), done[-1]
 
 
-def few(pack, seed):
-    """Rows of 5 % of the patients to train on, and the places of the labels that can be learned from them."""
+def few(pack, seed, share):
+    """Rows of a share of the patients to train on, and the places of the labels that can be learned from them."""
     at = np.flatnonzero(pack.part == "train")
     patients = np.unique(pack.patient[at])
-    drawn = np.random.default_rng(seed).permutation(patients)[: max(round(SHARE * len(patients)), 2)]
+    drawn = np.random.default_rng(seed).permutation(patients)[: max(round(share * len(patients)), 2)]
     rows = at[np.isin(pack.patient[at], drawn)]
     counts = pack.truth[rows].sum(axis=0)
     return rows, np.flatnonzero((counts >= LEAST) & (len(rows) - counts >= LEAST))
@@ -141,16 +145,22 @@ def few(pack, seed):
 
 def fine_tuned(pack, weights, rows, labels, rate, seed, device):
     """Validation AUROC of the best epoch, and the scores [N, L] of the test films."""
-    names = tuple(pack.labels[at] for at in labels)
     recipe = VisionRecipe.model_validate({
-        "size": pack.films.shape[1], "backbone": BACKBONE, "seed": seed,
+        "size": pack.films.shape[1], "backbone": recipe_of("none").backbone, "seed": seed,
         "augment": {"degrees": 5, "shift": 0.04, "zoom": 0.08, "flip": 0.5},
         "training": {"epochs": 40, "patience": 40, "batch_size": 16, "learning_rate": rate, "weight_decay": 1e-2,
                      "warmup": 0.1, "ema": 0.95},
     })  # fmt: skip
-    model = build(recipe, names, [-1] * len(names)).to(device)
+    model = build(recipe, tuple(pack.labels[at] for at in labels), [-1] * len(labels)).to(device)
     if weights is not None:
         model.backbone.load_state_dict(weights)
+    return learned(pack, model, recipe, rows, labels, device)
+
+
+def learned(pack, model, recipe, rows, labels, device):
+    """Train ``model`` in place on the films in ``rows``; validation AUROC of its best epoch, and the scores [N, L] of
+    the test films."""
+    names = tuple(pack.labels[at] for at in labels)
     policies = policies_of([recipe.default_policy] * len(names), [None] * len(names)).to(device)
     criterion = Criterion(policies, recipe.loss, torch.ones(len(names), device=device), list(range(len(names))),
                           [-1] * len(names), conditional=False)  # fmt: skip
@@ -165,27 +175,27 @@ def fine_tuned(pack, weights, rows, labels, rate, seed, device):
             stores.append(store_of(pack, of, folder))
         stage = Stage(
             "main", 0, recipe.training, recipe.training.epochs, recipe.augment, criterion, parts[0], stores[0],
-            codes_of(parts[0].states), None, parts[1], stores[1], parts[1].states, "mean", seed, "key",
+            codes_of(parts[0].states), None, parts[1], stores[1], parts[1].states, "mean", recipe.seed, "key",
         )  # fmt: skip
         accelerator = Accelerator(cpu=device.type == "cpu")
         course = fit(model, stage, accelerator, Path(name) / "m.pt", resume=False, watch=lambda epoch: None)
         return course.best_score, film_logits(model, stores[2], np.arange(len(test)), 256)
 
 
-def one_seed(pack, seed, objective, epochs, out, device, say):
+def one_seed(pack, seed, objective, epochs, out, device, say, share=SHARE):
     """Pretrain, train on few labels, and write the scores of the test part."""
-    begun = time.perf_counter()
+    begun, cpu = time.perf_counter(), time.process_time()
     weights, last = (None, None) if objective == "none" else pretrained(pack, objective, epochs, seed, device)
-    spent = time.perf_counter() - begun
-    rows, labels = few(pack, seed)
+    spent = time.process_time() - cpu
+    rows, labels = few(pack, seed, share)
     tried = [(*fine_tuned(pack, weights, rows, labels, rate, seed, device), rate) for rate in RATES]
     best, scores, rate = max(tried, key=lambda each: each[0])
     out.mkdir(parents=True, exist_ok=True)
     np.savez(out / f"{objective}-{seed}.npz", scores=scores, labels=labels)
     say(measured="start", objective=objective, seed=seed, films=len(rows), labels=len(labels), rate=rate,
-        validation_auroc=round(best, 4), pretraining_s=round(spent, 1),
-        seconds=round(time.perf_counter() - begun, 1), loss=last and round(last.loss, 4),
-        told=last and last.told, matched=last and last.matched)  # fmt: skip
+        validation_auroc=round(best, 4), pretraining_cpu_s=round(spent, 1),
+        cpu_s=round(time.process_time() - cpu, 1), seconds=round(time.perf_counter() - begun, 1),
+        loss=last and round(last.loss, 4), told=last and last.told, matched=last and last.matched)  # fmt: skip
 
 
 def table(pack, folder, replicates=2000):
@@ -238,19 +248,22 @@ def main():
     parser.add_argument("folders", nargs="+", type=Path)
     parser.add_argument("-o", "--out", type=Path)
     parser.add_argument("--seeds", default="0,1,2")
-    parser.add_argument("--epochs", type=int, default=60)
-    parser.add_argument("--size", type=int, default=96)
+    parser.add_argument("--epochs", type=int, help="Epochs of pretraining, if not the recipe's")
+    parser.add_argument("--size", type=int, default=64)
+    parser.add_argument("--labels", type=Path)
+    parser.add_argument("--share", type=float, default=SHARE)
+    parser.add_argument("--objectives", default=",".join(OBJECTIVES))
     args = parser.parse_args()
     if args.part == "pack":
-        pack(*args.folders, args.out, args.size)
+        pack(*args.folders, args.out, args.size, args.labels)
     elif args.part == "table":
         say(**table(read_pack(args.folders[0]), args.folders[1]))
     else:
         torch.set_num_threads(1)
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         for seed in map(int, args.seeds.split(",")):
-            for objective in OBJECTIVES:
-                one_seed(read_pack(args.folders[0]), seed, objective, args.epochs, args.out, device, say)
+            for objective in args.objectives.split(","):
+                one_seed(read_pack(args.folders[0]), seed, objective, args.epochs, args.out, device, say, args.share)
 
 
 if __name__ == "__main__":

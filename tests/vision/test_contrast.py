@@ -13,9 +13,9 @@ from corpora.errors import ConfigError, DataError
 from corpora.store import StudyWriter, read_studies
 from corpora.types import Report
 from tests.vision.conftest import TINY, changed, write_corpus, write_rows
-from vision.contrast import info_nce, mix_of, mixed, pair_loss
+from vision.contrast import TextTower, info_nce, mix_of, mixed, pair_loss
 from vision.contrast_loop import rate_at
-from vision.contrast_recipe import MocoRecipe, PretrainCourse, PretrainVisionRecipe
+from vision.contrast_recipe import MocoRecipe, PretrainCourse, PretrainVisionRecipe, TextRecipe
 from vision.pretrain import build_contrast, pretrain
 from vision.reports import Reports
 from vision.train import train
@@ -104,6 +104,28 @@ def test_reports_are_read_whole_or_by_a_sentence():
     assert set(short.sum(axis=1).tolist()) <= {1, 2, 3}
 
 
+def test_films_and_reports_begin_apart():
+    reports = Reports(np.arange(24), [[[3 + at % 20, 4 + at // 2]] for at in range(24)], 30, 32)
+    model = build_contrast(recipe(objective="both"), reports).train()
+    films = torch.rand(24, 1, 32, 32, generator=torch.Generator().manual_seed(0))
+    pieces, mask, _ = (torch.from_numpy(each) for each in reports.batch(np.arange(24), 0, np.random.default_rng(0)))
+    for vectors in (model.query(films), model.text(pieces, mask)):
+        assert torch.allclose(vectors.norm(dim=1), torch.ones(24), atol=1e-5)
+        # without that, networks drawn at random give all the same vector, and every product is near 1
+        assert float((vectors @ vectors.T).detach().mean()) < 0.2
+
+
+def test_a_bag_of_pieces_and_pairs_knows_what_is_denied():
+    torch.manual_seed(0)
+    tower = TextTower(TextRecipe(layers=0, width=16), 12, 8).eval()
+    no, effusion, oedema = 3, 4, 5
+    texts = [[no, effusion, oedema], [effusion, no, oedema], [no, effusion, oedema, 0, 0]]
+    vectors = [tower(torch.tensor([text]), torch.tensor([[int(piece > 0) for piece in text]]))[0] for text in texts]
+    assert not torch.allclose(vectors[0], vectors[1], atol=1e-3)
+    # padding says nothing
+    assert torch.allclose(vectors[0], vectors[2], atol=1e-6)
+
+
 @pytest.fixture(scope="module")
 def told(tmp_path_factory):
     """The made corpus with a report of each study."""
@@ -125,9 +147,9 @@ def told(tmp_path_factory):
     return folder
 
 
-@pytest.mark.parametrize("objective", ["moco", "image_text", "both"])
-def test_a_run_that_was_stopped_ends_as_one_left_alone(told, tmp_path, objective):
-    wanted = recipe(objective=objective)
+@pytest.mark.parametrize(("objective", "layers"), [("moco", 1), ("image_text", 0), ("both", 1)])
+def test_a_run_that_was_stopped_ends_as_one_left_alone(told, tmp_path, objective, layers):
+    wanted = recipe(objective=objective, text=recipe().text.model_dump() | {"layers": layers})
     whole = pretrain(told, tmp_path / "whole", wanted)
 
     def stop(step):
@@ -135,7 +157,9 @@ def test_a_run_that_was_stopped_ends_as_one_left_alone(told, tmp_path, objective
             raise KeyboardInterrupt
 
     # a checkpoint after each step, so that it stops in the middle of an epoch
-    often = recipe(objective=objective, training=wanted.training.model_dump() | {"checkpoint_minutes": 1e-9})
+    often = PretrainVisionRecipe.model_validate(
+        wanted.model_dump() | {"training": wanted.training.model_dump() | {"checkpoint_minutes": 1e-9}}
+    )
     with pytest.raises(KeyboardInterrupt):
         pretrain(told, tmp_path / "broken", often, steps=stop)
     resumed = pretrain(told, tmp_path / "broken", often, resume=True)

@@ -19,7 +19,7 @@ from vision.augment import affine_matrices, augmented
 from vision.box_sr import structured_report
 from vision.detections import Detection, read_detections
 from vision.detector import FilmDetector, boxes_found, build_detector, to_corners, to_shares
-from vision.detector_data import moved_boxes
+from vision.detector_data import BoxedFilms, epoch_order, moved_boxes, repeats
 from vision.detector_recipe import DetectorRecipe
 from vision.detector_train import train_detector
 from vision.recipe import AugmentRecipe
@@ -54,7 +54,8 @@ def boxed(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def detector(boxed, tmp_path_factory):
-    course = {"epochs": 16, "patience": 16, "batch_size": 8, "learning_rate": 6e-3, "clip": 1.0, "ema": 0.9}
+    course = {"epochs": 16, "patience": 16, "batch_size": 8, "learning_rate": 5e-3, "warmup": 0.2, "clip": 0.3,
+              "ema": 0.9, "validate_every": 2}  # fmt: skip
     return train_detector(boxed, boxed / "boxes.csv", tmp_path_factory.mktemp("det") / "run", recipe(training=course))
 
 
@@ -88,6 +89,39 @@ def test_of_boxes_on_one_place_the_surest_stands():
     assert len(every) == 3 and every[0][1] == pytest.approx((41, 40, 61, 60), abs=1e-4)
 
 
+def bare_films(labels):
+    """Films of which only the labels are known."""
+    return BoxedFilms(
+        tuple(map(str, range(len(labels)))), None, (transform_of(8, 8, 8),) * len(labels),
+        tuple(np.tile([0.0, 0, 4, 4], (len(of), 1)) for of in labels),
+        tuple(np.array(of, dtype=np.int64) for of in labels), np.arange(len(labels)),
+    )  # fmt: skip
+
+
+def test_films_with_a_rare_label_come_more_often():
+    films = bare_films([[0], [0, 1], [], [], *[[0]] * 60])
+    # 1 of 64 films has label 1: sqrt(.25 / (1 / 64)) = 4; of label 0, on nearly all, none is repeated
+    assert repeats(films, 2, 0.25).tolist() == [1, 4, *[1] * 62]
+    assert repeats(films, 2, 0.0).tolist() == [1] * 64
+    # a label without a box changes nothing
+    assert repeats(films, 3, 0.25).tolist() == [1, 4, *[1] * 62]
+
+
+@given(st.lists(st.floats(1, 5), min_size=1, max_size=40), st.integers(0, 1000))
+@settings(max_examples=50, deadline=None)
+def test_an_epoch_has_each_film_as_often_as_it_is_meant_to(often, seed):
+    rows = epoch_order(np.array(often), np.random.default_rng(seed))
+    assert len(rows) == max(round(sum(often)), 1)
+    # the length is rounded, so the distance of places is not quite one
+    slack = 0.5 / len(rows) * max(often) + 1e-6
+    counts = np.bincount(rows, minlength=len(often))
+    assert ((counts > np.array(often) - 1 - slack) & (counts < np.array(often) + 1 + slack)).all()
+
+
+def test_without_repeats_an_epoch_is_every_film_once():
+    assert sorted(epoch_order(np.ones(7), np.random.default_rng(0)).tolist()) == list(range(7))
+
+
 def test_it_learns_where_the_spots_are(detector):
     assert detector.froc > 0.5 and detector.labels == ("Left", "Right")
     assert detector.epochs[-1].loss < detector.epochs[0].loss
@@ -108,6 +142,15 @@ def test_a_run_that_was_stopped_ends_as_one_left_alone(boxed, tmp_path):
     first, second = ((tmp_path / name / "model.safetensors").read_bytes() for name in ("whole", "broken"))
     assert first == second
     assert train_detector(boxed, boxed / "boxes.csv", tmp_path / "broken", often, resume=True).untouched
+
+
+def test_the_validation_part_is_looked_at_as_often_as_asked_and_last(boxed, tmp_path):
+    course = recipe().training.model_dump() | {"epochs": 3, "validate_every": 2}
+    found = train_detector(boxed, boxed / "boxes.csv", tmp_path / "run", recipe(training=course, repeat=0.9))
+    assert [epoch.froc is None for epoch in found.epochs] == [True, False, False]
+    assert found.froc == max(found.epochs[1].froc, found.epochs[2].froc)
+    assert train_detector(boxed, boxed / "boxes.csv", tmp_path / "run", recipe(training=course, repeat=0.9),
+                          resume=True).froc == found.froc  # fmt: skip
 
 
 def test_it_is_saved_and_loaded_whole(detector):
@@ -232,6 +275,9 @@ def test_bad_boxes_are_rejected_or_refused(boxed, tmp_path):
     with pytest.raises(ConfigError) as levels:
         build_detector(recipe(transformer=recipe().transformer.model_dump() | {"levels": 4}), ["a"])
     assert levels.value.code == "config.value"
+    with pytest.raises(ConfigError) as size:
+        build_detector(recipe(size=36), ["a"])
+    assert size.value.where == "size" and "multiple of 8" in size.value.hint
 
 
 def test_a_checkpoint_of_another_stage_is_said(radloop, eye_run, boxed, detector, tmp_path):

@@ -7,7 +7,7 @@ from vision.pretrain_command import pretrain_recipe_of
 from vision.train_command import recipe_of
 
 
-@pytest.mark.parametrize("name", ["moco", "moco_phantom", "image_text"])
+@pytest.mark.parametrize("name", ["moco", "moco_phantom", "image_text", "image_text_phantom"])
 def test_recipes_of_pretraining(name):
     recipe = pretrain_recipe_of(f"vision/{name}", [])
     assert recipe.description and recipe.moco.queue > recipe.training.batch_size
