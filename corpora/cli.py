@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, NoReturn
 
 import typer
 from typer.core import TyperGroup
-from typer.main import get_group
+from typer.main import get_command, get_group
 
 from corpora import __version__, registry
 from corpora.errors import ConfigError, RadloopError
@@ -44,15 +44,21 @@ class _Umbrella(TyperGroup):
             raise registry.unknown("commands.unknown", "command", cmd_name, self.list_commands(ctx))
         sub_app = registry.load("commands", cmd_name)
         sub_app.rich_markup_mode = None
-        group = get_group(sub_app)
-        group.name = cmd_name
-        return group
+        command = get_command(sub_app) if _is_one_command(sub_app) else get_group(sub_app)
+        command.name = cmd_name
+        return command
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
         own = {name: command.get_short_help_str(90) for name, command in self.commands.items()}
         rows = [(name, own[name] if name in own else _summary("commands", name)) for name in self.list_commands(ctx)]
         with formatter.section("Commands"):
             formatter.write_dl(rows)
+
+
+def _is_one_command(sub_app: typer.Typer) -> bool:
+    """Whether an app is no group: its only command has no name but the app's."""
+    commands = sub_app.registered_commands
+    return len(commands) == 1 and commands[0].name is None and not sub_app.registered_callback
 
 
 def _summary(kind: str, name: str) -> str:
@@ -173,36 +179,6 @@ def validate(config: Path, kind: str = "", overrides: Iterable[str] = ()) -> str
 def _likeness(model: type[BaseModel], data: dict[str, Any]) -> tuple[int, int]:
     missing = [name for name, info in model.model_fields.items() if info.is_required() and name not in data]
     return len(model.model_fields.keys() & data.keys()), -len(missing)
-
-
-@app.command("demo")
-def demo_cli(
-    out: Annotated[Path, typer.Option("-o", "--out", metavar="DIR", help="Folder for what the demo makes.")],
-) -> None:
-    """Run the whole loop on the bundled sample; ends by printing where the HTML summary is."""
-    for page in demo(out):
-        typer.echo(page)
-
-
-def demo(out: Path) -> list[Path]:
-    """Run every registered step, ``run(folder) -> path of its HTML summary``, in order of name; returns the paths.
-
-    A step for which an extra is not installed is left out, and said. Raises ``RunError`` if ``out`` cannot be written.
-    """
-    from corpora.runs import writing
-
-    with writing(out):
-        out.mkdir(parents=True, exist_ok=True)
-    pages = []
-    for step in registry.names("demos"):
-        try:
-            pages.append(registry.load("demos", step)(out))
-        except ModuleNotFoundError as error:
-            missing = _missing(error)
-            if missing.code != "extra.missing":
-                raise
-            _say(f"left out: {step}; {missing.message} ({missing.hint})")
-    return pages
 
 
 def _echo_json(value: object) -> None:
