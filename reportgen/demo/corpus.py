@@ -7,7 +7,7 @@ import hashlib
 import json
 import time
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -19,6 +19,8 @@ NORMAL: Final = "No Finding"
 _DEVICES: Final = "Support Devices"
 #: Films that the check looks at.
 _LOOKED_AT: Final = 100
+#: Share of a text's box under black from which on nothing of it can be read.
+_WHOLE: Final = 0.95
 
 
 def phantoms(job: Job) -> None:
@@ -120,7 +122,7 @@ def truth(job: Job) -> None:
     """Bring the truth of the phantoms under the new ids: whoever has the key can.
 
     ``labels.csv`` is what each report says by its grammar, ``films.csv`` what was drawn or is said to be there,
-    ``boxes.csv`` where it was drawn.
+    ``boxes.csv`` where it was drawn, ``pixels.json`` how much of the text planted in pixels was blacked out.
     """
     from corpora.deid.key import read_key
 
@@ -138,7 +140,9 @@ def truth(job: Job) -> None:
             writer = csv.writer(file, lineterminator="\n")
             writer.writerow(head)
             writer.writerows((key.pseudonym("study", study), *cells.values()) for study, cells in table.items())
-    _boxes(source / "boxes.csv", out / "boxes.csv", _new_images(job, key))
+    images = _new_images(job, key)
+    _boxes(source / "boxes.csv", out / "boxes.csv", images)
+    write_json(out / "pixels.json", _hidden(source / "phi.jsonl", job.at(CLEAN) / "pixels.csv", images))
     job.manifest(
         TRUTH, demo_command(job), config={"key": key.fingerprint}, inputs=[source, job.at(CLEAN) / "manifest.json"],
         counts={"studies": len(said)}, begun=begun,
@@ -195,3 +199,32 @@ def _renamed(rows: list[list[str]], images: dict[str, str]) -> Iterator[list[str
     for image, *rest in rows:
         if image in images:
             yield [images[image], *rest]
+
+
+def _hidden(planted: Path, found: Path, images: Mapping[str, str]) -> dict[str, int]:
+    """How many texts planted in pixels were blacked out wholly, in part, and not at all; how many films have some."""
+    black: dict[str, list[tuple[float, ...]]] = defaultdict(list)
+    listed: set[str] = set()
+    if found.is_file():
+        with found.open(encoding="utf-8", newline="") as file:
+            for row in csv.DictReader(file):
+                if row["left"]:
+                    image = Path(row["file"]).stem
+                    listed.add(image)
+                    black[image].append(tuple(float(row[name]) for name in ("left", "top", "right", "bottom")))
+    with planted.open(encoding="utf-8") as lines:
+        texts = [each for each in map(json.loads, lines) if each["where"] == "pixels" and each["image_id"] in images]
+    covered = [_covered(each["box"], black[images[each["image_id"]]]) for each in texts]
+    films = {images[each["image_id"]] for each in texts}
+    return {
+        "texts": len(texts), "wholly": sum(share >= _WHOLE for share in covered),
+        "in part": sum(0 < share < _WHOLE for share in covered), "not at all": sum(share == 0 for share in covered),
+        "films": len(films), "films listed": len(films & listed),
+    }  # fmt: skip
+
+
+def _covered(box: list[float], black: list[tuple[float, ...]]) -> float:
+    """The share of a box under black ones; these do not overlap much, and count as if they did not."""
+    left, top, right, bottom = box
+    area = sum(max(0.0, min(right, r) - max(left, x)) * max(0.0, min(bottom, b) - max(top, y)) for x, y, r, b in black)
+    return min(1.0, area / max(1.0, (right - left) * (bottom - top)))

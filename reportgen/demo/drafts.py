@@ -13,7 +13,7 @@ from reportgen.demo.job import Job
 from reportgen.demo.text import FINAL
 
 DECODER, DRAFTER, DRAFTS, BENCH = "decoder", "drafter", "drafts", "bench"
-TRACE, PAGES, SIGHT = "trace", "pages", "sight"
+RELABELED, TRACE, PAGES, SIGHT = "relabeled", "trace", "pages", "sight"
 #: What the drafter has to beat, beside the rows that every benchmark has: drafts that look at the films.
 GENERATORS: Final = ("label-template.v1", "nearest-neighbour.v1")
 _TEMPERATURE: Final = 0.7
@@ -118,14 +118,17 @@ def benchmark(job: Job) -> None:
 
 
 def trace_loop(job: Job) -> None:
-    """Say where findings are lost: truth, report, labels, encoder, draft."""
+    """Label the drafts, and say where findings are lost: truth, report, labels, encoder, draft."""
+    from labeler.batch import LabelRun, label_batch
     from reportgen.trace_command import trace_command
 
-    out = job.run_at(TRACE)
+    drafts, read, out = job.at(DRAFTS) / "drafter" / "drafts.jsonl", job.run_at(RELABELED), job.run_at(TRACE)
+    command = job.radloop("label", "run", drafts, "-o", read)
+    label_batch(str(drafts), read, LabelRun(), resume=True, command=command)
     stations = [
         f"truth={job.at(TRUTH) / 'films.csv'}", f"report={job.at(TRUTH) / 'labels.csv'}",
         f"labels={job.at(FINAL) / 'labels.csv'}", f"encoder={job.at(PREDICTIONS) / SEEN}",
-        f"draft={job.at(DRAFTS) / 'drafter' / 'drafts.jsonl'}",
+        f"draft={read / 'labels.csv'}",
     ]  # fmt: skip
     command = job.radloop("loop", "trace", *stations, "-o", out)
     trace_command(stations, out, "positive", command=command)
