@@ -16,15 +16,17 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, NoReturn
 
 import typer
 from typer.core import TyperGroup
-from typer.main import get_command, get_group
+from typer.main import get_command_from_info, get_group
 
 from corpora import __version__, registry
 from corpora.errors import ConfigError, RadloopError
+from corpora.reproduce.command import reproduce_cli
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from pydantic import BaseModel
+    from typer.models import CommandInfo
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
@@ -44,7 +46,10 @@ class _Umbrella(TyperGroup):
             raise registry.unknown("commands.unknown", "command", cmd_name, self.list_commands(ctx))
         sub_app = registry.load("commands", cmd_name)
         sub_app.rich_markup_mode = None
-        command = get_command(sub_app) if _is_one_command(sub_app) else get_group(sub_app)
+        alone = _only_command(sub_app)
+        command: Any = get_group(sub_app)
+        if alone is not None:
+            command = get_command_from_info(alone, pretty_exceptions_short=True, rich_markup_mode=None)
         command.name = cmd_name
         return command
 
@@ -55,10 +60,11 @@ class _Umbrella(TyperGroup):
             formatter.write_dl(rows)
 
 
-def _is_one_command(sub_app: typer.Typer) -> bool:
-    """Whether an app is no group: its only command has no name but the app's."""
+def _only_command(sub_app: typer.Typer) -> CommandInfo | None:
+    """The command of an app that is no group: its only one, with no name but the app's."""
     commands = sub_app.registered_commands
-    return len(commands) == 1 and commands[0].name is None and not sub_app.registered_callback
+    alone = len(commands) == 1 and commands[0].name is None and not sub_app.registered_callback
+    return commands[0] if alone else None
 
 
 def _summary(kind: str, name: str) -> str:
@@ -152,6 +158,9 @@ def validate_cli(
     typer.echo(f"{config}: valid {validate(config, kind, set_ or ())}", err=True)
 
 
+app.command("reproduce")(reproduce_cli)
+
+
 def validate(config: Path, kind: str = "", overrides: Iterable[str] = ()) -> str:
     """Check ``config`` against a pydantic model registered under ``radloop.validators``; returns the name of the model.
 
@@ -197,6 +206,7 @@ def _echo_columns(rows: Iterable[tuple[str, str]]) -> None:
 def run(argv: list[str]) -> int:
     """Run ``radloop`` with the arguments ``argv``; returns the exit code, errors are printed to stderr."""
     debug, argv = _take_debug(argv)
+    before, sys.argv = sys.argv, ["radloop", *argv]
     try:
         get_group(app).main(args=argv, prog_name="radloop")
     except SystemExit as end:
@@ -218,6 +228,9 @@ def run(argv: list[str]) -> int:
             raise
         _say(*_internal(error).lines())
         return 2
+    finally:
+        # commands note how they were called; one that was called from Python, too
+        sys.argv = before
     return 0
 
 

@@ -26,6 +26,8 @@ from typing import IO, Any, Final
 
 from corpora.errors import RunError
 
+#: Variables that change what a run computes, in its last bits, noted where they are set.
+ENVIRONMENT: Final = ("MKL_NUM_THREADS", "OMP_NUM_THREADS")
 TABLE_SUFFIXES: Final = (".csv", ".parquet", ".jsonl")
 _BESIDE: Final = {"manifest": ".manifest.json", "failures": ".failures.jsonl", "work": ".partial"}
 _FULL: Final = (errno.ENOSPC, errno.EDQUOT)
@@ -161,6 +163,7 @@ def write_manifest(
     manifest: dict[str, Any] = {
         "command": list(command),
         **({} if nameless else {"directory": str(Path.cwd())}),
+        "environment": {name: os.environ[name] for name in ENVIRONMENT if name in os.environ},
         **({} if stdout is None else {"stdout": stdout}),
         "config": dict(config),
         "config_sha256": config_sha256(config),

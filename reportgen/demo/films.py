@@ -61,7 +61,7 @@ def evaluate_eye(job: Job) -> None:
         predictions, truth, thresholds_from=validation, corpus=corpus,
         choices=Choices(replicates=n, seed=job.seed),
     )  # fmt: skip
-    inputs: list[Path | str] = [predictions, truth, validation, corpus / "manifest.json"]
+    inputs: list[Path | str] = [predictions, truth, validation, corpus]
     write(found, out, inputs=inputs, command=command, begun=begun)
 
 
@@ -81,5 +81,4 @@ def map_films(job: Job) -> None:
         "--seed", asked.seed,
     )  # fmt: skip
     found = explain(run, corpus, boxes=boxes, asked=asked, watch=job.watch)
-    inputs: list[Path | str] = [run / "config.json", run / "model.safetensors", corpus / "manifest.json", boxes]
-    write(found, out, inputs=inputs, command=command, begun=begun)
+    write(found, out, inputs=[run, corpus, boxes], command=command, begun=begun)

@@ -6,7 +6,7 @@ from collections import Counter
 
 from corpora.labels import STATE_NAMES, parse_cell
 from reportgen.demo.site_parts import Figure, Files, Grid, Picture, Section, shown
-from reportgen.demo.text import AGREEMENT, AUDIT, ESTIMATES, FINAL, HYBRID, READER, RULES
+from reportgen.demo.text import AGREEMENT, AUDIT, CERTIFICATE, ESTIMATES, FINAL, HYBRID, READER, RULES
 
 _STATES = ("positive", "negative", "uncertain")
 
@@ -71,7 +71,7 @@ def _state(cell: str) -> object:
 
 def audit(files: Files) -> Section:
     """What was read, what it says of the labels, what it certifies."""
-    made, found, certified = f"{AUDIT}/manifest.json", f"{ESTIMATES}/estimates.json", f"{FINAL}/certified.json"
+    made, found, certified = f"{AUDIT}/manifest.json", f"{ESTIMATES}/estimates.json", f"{CERTIFICATE}/certified.json"
     reader = f"{READER}/manifest.json"
     errs = files.json(reader)["config"]
     section = Section(
@@ -92,6 +92,6 @@ def audit(files: Files) -> Section:
     rows = [(label, *(shown(each[name]) for name in names)) for label, each in scores.items()]
     section.grids.append(Grid("Estimated from the readings, with 95 % intervals", ("label", *names), rows, found))
     section.links.extend([("estimates", f"{ESTIMATES}/estimates.html"), ("final labels", f"{FINAL}/labels.csv")])
-    if files.has(f"{FINAL}/certificate.json"):
-        section.links.append(("certificate", f"{FINAL}/certificate.json"))
+    if files.has(f"{CERTIFICATE}/certificate.json"):
+        section.links.append(("certificate", f"{CERTIFICATE}/certificate.json"))
     return section

@@ -15,7 +15,7 @@ from reportgen.demo.job import Job, write_json
 from reportgen.demo.reader import reading
 
 RULES, NETWORK, HYBRID, AGREEMENT, AUDIT = "rules", "network", "hybrid", "agreement", "audit"
-READER, ESTIMATES, FINAL = "reader", "estimates", "final"
+READER, ESTIMATES, CERTIFICATE, FINAL = "reader", "estimates", "certificate", "final"
 #: Readers of the audit: the second reads the texts that two must read.
 FIRST, SECOND = "simulated-1", "simulated-2"
 
@@ -168,8 +168,7 @@ def estimate_audit(job: Job) -> None:
     from labeler.audit.estimate_run import run_estimate
 
     out = job.run_at(ESTIMATES)
-    job.radloop("audit", "estimate", job.at(AUDIT), "-o", out)
-    run_estimate(job.at(AUDIT), out=out)
+    run_estimate(job.at(AUDIT), out=out, command=job.radloop("audit", "estimate", job.at(AUDIT), "-o", out))
 
 
 def certify_labels(job: Job) -> None:
@@ -177,8 +176,8 @@ def certify_labels(job: Job) -> None:
     from labeler.audit.apply import apply
     from labeler.audit.certify import certify
 
-    begun, audit, out = time.monotonic(), job.at(AUDIT), job.run_at(FINAL)
-    labels, final = job.at(best_of(job)) / "labels.csv", out / "labels.csv"
+    begun, audit, out = time.monotonic(), job.at(AUDIT), job.run_at(CERTIFICATE)
+    labels, final = job.at(best_of(job)) / "labels.csv", job.run_at(f"{FINAL}/labels.csv")
     with writing(out):
         out.mkdir(parents=True, exist_ok=True)
     command = job.radloop("audit", "certify", audit, "-o", out / "certificate.json", "--json")
@@ -190,6 +189,6 @@ def certify_labels(job: Job) -> None:
     write_json(out / "certified.json", data)
     apply(audit, labels, final, command=job.radloop("audit", "apply", audit, labels, "-o", final))
     job.manifest(
-        FINAL, command, config={}, inputs=[labels], counts={"gates": found.gates, "lacking": len(found.lacking)},
+        CERTIFICATE, command, config={}, inputs=[labels], counts={"gates": found.gates, "lacking": len(found.lacking)},
         begun=begun, stdout="certified.json",
     )  # fmt: skip
