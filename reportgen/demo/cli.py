@@ -38,8 +38,15 @@ def demo_cli(
     as_json: Annotated[bool, typer.Option("--json", help="Write the summary as JSON to stdout.")] = False,
 ) -> None:
     """The whole loop once, on phantoms or on your own reports; prints where its page is. Interrupted, it goes on."""
-    from reportgen.demo.run import demo, load_recipe
+    from reportgen.demo.job import lacks
+    from reportgen.demo.run import SAMPLE, demo, load_recipe
 
+    if reports is None and lacks("corpus"):
+        typer.echo(
+            "films need more than is installed (pip install 'radloop[report,review,bench]'): this is the text half, on "
+            "a bundled sample of invented reports", err=True,
+        )  # fmt: skip
+        reports = str(SAMPLE)
     changes = [*(set_ or ()), *([f"studies={studies}"] if studies is not None else [])]
     recipe = load_recipe(config or ("demo/quick" if quick else "demo/full"), changes)
     try:

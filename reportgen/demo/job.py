@@ -91,7 +91,12 @@ class Stage:
     @property
     def lacking(self) -> bool:
         """Whether the extra that it needs is not installed."""
-        return any(find_spec(module) is None for module in _EXTRAS.get(self.extra, ()))
+        return lacks(self.extra)
+
+
+def lacks(extra: str) -> bool:
+    """Whether an extra is not installed; none is always there."""
+    return any(find_spec(module) is None for module in _EXTRAS.get(extra, ()))
 
 
 def note_of(root: Path, name: str) -> dict[str, Any] | None:

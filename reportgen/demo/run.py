@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+import labeler
 from corpora.config import config_sha256
-from corpora.errors import RunError
+from corpora.errors import ConfigError, RunError
 from corpora.runs import hash_input, write_manifest, writing
 from reportgen.demo.display import Display, display
 from reportgen.demo.job import Job, Stage, do, note_of, read_json, write_json
@@ -21,6 +22,8 @@ from reportgen.demo.recipe import DemoRecipe
 from reportgen.demo.stages import loop, text_half
 
 BEGUN: Final = "demo.json"
+#: Invented reports, for an install without what films need.
+SAMPLE: Final = Path(labeler.__file__).parent / "sample" / "reports.csv"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +59,9 @@ def demo(
     from reportgen.demo.site import write_site
 
     begun = time.monotonic()
+    if reports == "-":
+        message = "reports from standard input are gone once they are read, and a demo reads them several times"
+        raise ConfigError("config.value", message, where="--reports -", hint="write them to a file")
     _begin(out, recipe, reports, seed)
     stages = list(loop(recipe) if reports is None else text_half(recipe, count_in(reports)))
     done: list[str] = []
