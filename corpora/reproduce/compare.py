@@ -46,11 +46,11 @@ class FileVerdict:
 
 def compare_runs(old: Path, new: Path, moved: Mapping[str, str]) -> Iterator[FileVerdict]:
     """Compare two run folders, or two tables with what lies beside them. ``moved`` are paths that became others."""
-    before, after = _files(old), _files(new)
+    before, after = _files(old, old.name), _files(new, old.name)
     for name in sorted(before | after.keys()):
         if name not in after:
             # another run wrote it there
-            if not (name.endswith(".manifest.json") or f"{name}.manifest.json" in before):
+            if not (old.is_dir() and (name.endswith(".manifest.json") or f"{name}.manifest.json" in before)):
                 yield FileVerdict(name, "missing")
         elif name not in before:
             yield FileVerdict(name, "added")
@@ -58,12 +58,13 @@ def compare_runs(old: Path, new: Path, moved: Mapping[str, str]) -> Iterator[Fil
             yield _compared(name, before[name], after[name], moved)
 
 
-def _files(run: Path) -> dict[str, Path]:
+def _files(run: Path, name: str) -> dict[str, Path]:
+    """The files of a folder by their place in it; a table and what lies beside it as if it had that name."""
     if run.is_dir():
         return {path.relative_to(run).as_posix(): path for path in sorted(run.rglob("*")) if path.is_file()}
     beside = run.parent.glob(f"{run.name}.*") if run.parent.is_dir() else ()
-    files = {f"*{path.name.removeprefix(run.name)}": path for path in beside if path.is_file()}
-    return files | ({"*": run} if run.is_file() else {})
+    files = {f"{name}{path.name.removeprefix(run.name)}": path for path in beside if path.is_file()}
+    return files | ({name: run} if run.is_file() else {})
 
 
 def _compared(name: str, old: Path, new: Path, moved: Mapping[str, str]) -> FileVerdict:

@@ -190,7 +190,7 @@ def _led(
         # inside the first output, wherever that lies now
         target = _within(place, run, new) or (there and _within(place, _absolute(home / there), new))
         if not target:
-            target = new.with_name(f"{new.name}.{place.name}")
+            target = new.with_name(f"{new.stem}.{place.name}")
             places[place] = target
         led = _replaced(led, (option,), str(target))
     if not (out or sides or prints):
