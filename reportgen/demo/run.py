@@ -62,8 +62,9 @@ def demo(
     if reports == "-":
         message = "reports from standard input are gone once they are read, and a demo reads them several times"
         raise ConfigError("config.value", message, where="--reports -", hint="write them to a file")
-    _begin(out, recipe, reports, seed)
+    # a source that cannot be read shows before anything is made
     stages = list(loop(recipe) if reports is None else text_half(recipe, count_in(reports)))
+    _begin(out, recipe, reports, seed)
     done: list[str] = []
     kept: list[str] = []
     left_out: list[tuple[str, str]] = []
