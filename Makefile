@@ -3,11 +3,13 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 PYTEST := $(BIN)/python -m pytest
+# options of the demo, such as DEMO=--quick
+DEMO ?=
 
 .PHONY: demo test test-slow test-browser check docs format clean
 
 demo: $(STAMP)
-	$(BIN)/radloop demo -o demo-run
+	$(BIN)/radloop demo -o demo $(DEMO)
 
 test: $(STAMP)
 	$(PYTEST) -n 2
@@ -36,7 +38,7 @@ format: $(STAMP)
 	$(BIN)/ruff format .
 
 clean:
-	rm -rf .venv demo-run build dist
+	rm -rf .venv demo build dist
 
 # Debian's python3 comes without ensurepip: then pip is put in from outside
 $(STAMP): pyproject.toml

@@ -16,15 +16,17 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, NoReturn
 
 import typer
 from typer.core import TyperGroup
-from typer.main import get_group
+from typer.main import get_command_from_info, get_group
 
 from corpora import __version__, registry
 from corpora.errors import ConfigError, RadloopError
+from corpora.reproduce.command import reproduce_cli
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from pydantic import BaseModel
+    from typer.models import CommandInfo
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
@@ -44,15 +46,25 @@ class _Umbrella(TyperGroup):
             raise registry.unknown("commands.unknown", "command", cmd_name, self.list_commands(ctx))
         sub_app = registry.load("commands", cmd_name)
         sub_app.rich_markup_mode = None
-        group = get_group(sub_app)
-        group.name = cmd_name
-        return group
+        alone = _only_command(sub_app)
+        command: Any = get_group(sub_app)
+        if alone is not None:
+            command = get_command_from_info(alone, pretty_exceptions_short=True, rich_markup_mode=None)
+        command.name = cmd_name
+        return command
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
         own = {name: command.get_short_help_str(90) for name, command in self.commands.items()}
         rows = [(name, own[name] if name in own else _summary("commands", name)) for name in self.list_commands(ctx)]
         with formatter.section("Commands"):
             formatter.write_dl(rows)
+
+
+def _only_command(sub_app: typer.Typer) -> CommandInfo | None:
+    """The command of an app that is no group: its only one, with no name but the app's."""
+    commands = sub_app.registered_commands
+    alone = len(commands) == 1 and commands[0].name is None and not sub_app.registered_callback
+    return commands[0] if alone else None
 
 
 def _summary(kind: str, name: str) -> str:
@@ -146,6 +158,9 @@ def validate_cli(
     typer.echo(f"{config}: valid {validate(config, kind, set_ or ())}", err=True)
 
 
+app.command("reproduce")(reproduce_cli)
+
+
 def validate(config: Path, kind: str = "", overrides: Iterable[str] = ()) -> str:
     """Check ``config`` against a pydantic model registered under ``radloop.validators``; returns the name of the model.
 
@@ -175,36 +190,6 @@ def _likeness(model: type[BaseModel], data: dict[str, Any]) -> tuple[int, int]:
     return len(model.model_fields.keys() & data.keys()), -len(missing)
 
 
-@app.command("demo")
-def demo_cli(
-    out: Annotated[Path, typer.Option("-o", "--out", metavar="DIR", help="Folder for what the demo makes.")],
-) -> None:
-    """Run the whole loop on the bundled sample; ends by printing where the HTML summary is."""
-    for page in demo(out):
-        typer.echo(page)
-
-
-def demo(out: Path) -> list[Path]:
-    """Run every registered step, ``run(folder) -> path of its HTML summary``, in order of name; returns the paths.
-
-    A step for which an extra is not installed is left out, and said. Raises ``RunError`` if ``out`` cannot be written.
-    """
-    from corpora.runs import writing
-
-    with writing(out):
-        out.mkdir(parents=True, exist_ok=True)
-    pages = []
-    for step in registry.names("demos"):
-        try:
-            pages.append(registry.load("demos", step)(out))
-        except ModuleNotFoundError as error:
-            missing = _missing(error)
-            if missing.code != "extra.missing":
-                raise
-            _say(f"left out: {step}; {missing.message} ({missing.hint})")
-    return pages
-
-
 def _echo_json(value: object) -> None:
     import json
 
@@ -221,6 +206,7 @@ def _echo_columns(rows: Iterable[tuple[str, str]]) -> None:
 def run(argv: list[str]) -> int:
     """Run ``radloop`` with the arguments ``argv``; returns the exit code, errors are printed to stderr."""
     debug, argv = _take_debug(argv)
+    before, sys.argv = sys.argv, ["radloop", *argv]
     try:
         get_group(app).main(args=argv, prog_name="radloop")
     except SystemExit as end:
@@ -242,6 +228,9 @@ def run(argv: list[str]) -> int:
             raise
         _say(*_internal(error).lines())
         return 2
+    finally:
+        # commands note how they were called; one that was called from Python, too
+        sys.argv = before
     return 0
 
 

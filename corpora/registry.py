@@ -20,7 +20,7 @@ from typing import Any, Final
 
 from corpora.errors import RegistryError
 
-KINDS: Final = ("commands", "demos", "generators", "labelers", "metrics", "readers", "schemas", "validators")
+KINDS: Final = ("commands", "generators", "labelers", "metrics", "readers", "schemas", "validators")
 
 
 @cache

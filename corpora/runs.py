@@ -26,6 +26,8 @@ from typing import IO, Any, Final
 
 from corpora.errors import RunError
 
+#: Variables that change what a run computes, in its last bits, noted where they are set.
+ENVIRONMENT: Final = ("MKL_NUM_THREADS", "OMP_NUM_THREADS")
 TABLE_SUFFIXES: Final = (".csv", ".parquet", ".jsonl")
 _BESIDE: Final = {"manifest": ".manifest.json", "failures": ".failures.jsonl", "work": ".partial"}
 _FULL: Final = (errno.ENOSPC, errno.EDQUOT)
@@ -145,17 +147,24 @@ def write_manifest(
     seed: int | None = None,
     packages: Iterable[str] = (),
     leave_out: Iterable[Path] = (),
+    stdout: str | None = None,
+    nameless: bool = False,
 ) -> dict[str, Any]:
     """Write what made a run, last of all its files; returns it.
 
     ``config`` is the resolved one; ``inputs`` are hashed here as ``hash_input`` does; ``packages`` are the
-    distributions whose versions matter, beside radloop and Python. Raises ``RunError`` as ``writing`` does.
+    distributions whose versions matter, beside radloop and Python. ``stdout`` is the file of the run that holds what
+    the command prints, if one does. The directory that the command's paths start from is noted, unless the manifest
+    is ``nameless``: to go with data whose places may name somebody. Raises ``RunError`` as ``writing`` does.
     """
     from corpora.config import config_sha256
 
     outputs = list(leave_out)
-    manifest = {
+    manifest: dict[str, Any] = {
         "command": list(command),
+        **({} if nameless else {"directory": str(Path.cwd())}),
+        "environment": {name: os.environ[name] for name in ENVIRONMENT if name in os.environ},
+        **({} if stdout is None else {"stdout": stdout}),
         "config": dict(config),
         "config_sha256": config_sha256(config),
         "versions": package_versions(packages),

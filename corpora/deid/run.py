@@ -305,7 +305,7 @@ class _Run:
                     file.write(json.dumps({"code": code, "message": message, "file": where}, ensure_ascii=False) + "\n")
         manifest = write_manifest(
             target.work / "manifest.json", command=_command(self.command, kind), config=self.config, inputs=[],
-            counts=totals.counts, wall_seconds=time.perf_counter() - self.start, packages=_PACKAGES,
+            counts=totals.counts, wall_seconds=time.perf_counter() - self.start, packages=_PACKAGES, nameless=True,
         )  # fmt: skip
         manifest |= {
             "kind": kind,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -30,7 +31,7 @@ def estimate_cli(
     from labeler.audit.estimate_run import run_estimate
     from labeler.audit.report import lines_of, to_json
 
-    found, written = run_estimate(audit, html=html, out=out, phase=phase, confidence=confidence)
+    found, written = run_estimate(audit, html=html, out=out, phase=phase, confidence=confidence, command=sys.argv)
     if json_:
         typer.echo(json.dumps(to_json(found), indent=2, ensure_ascii=False))
     else:

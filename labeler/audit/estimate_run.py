@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from corpora.errors import ConfigError
@@ -20,6 +21,7 @@ def run_estimate(
     out: Path | None = None,
     phase: str = "blind",
     confidence: float = 0.95,
+    command: Sequence[str] = ("labeler.audit.estimate_run.run_estimate",),
 ) -> tuple[AuditReport, list[Path]]:
     """Estimate from the readings of ``audit``; write a page to ``html``, and JSON, page and manifest into ``out``.
 
@@ -43,16 +45,16 @@ def run_estimate(
             page.parent.mkdir(parents=True, exist_ok=True)
         with atomic_writer(page) as file:
             file.write(text)
-    return found, [*pages, *(_write(found, audit, out, start) if out is not None else [])]
+    return found, [*pages, *(_write(found, audit, out, command, start) if out is not None else [])]
 
 
-def _write(found: AuditReport, audit: Path, out: Path, start: float) -> list[Path]:
+def _write(found: AuditReport, audit: Path, out: Path, command: Sequence[str], start: float) -> list[Path]:
     with atomic_writer(out / FILE) as file:
         json.dump(to_json(found), file, indent=2, ensure_ascii=False)
         file.write("\n")
     plan = load_plan(audit)
     write_manifest(
-        out / "manifest.json", command=["audit", "estimate", str(audit)],
+        out / "manifest.json", command=command,
         config={"phase": found.phase, "confidence": found.estimates.confidence, "labels_sha256": plan.labels_sha256,
                 "frame_sha256": plan.frame_sha256},
         inputs=[audit / PLAN], counts={"texts": found.estimates.texts, "read": found.estimates.read},

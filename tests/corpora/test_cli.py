@@ -11,6 +11,7 @@ import pytest
 from corpora import __version__, registry
 
 SUB_APP = '''"""Greet people. Nothing else."""
+import sys
 import typer
 from corpora.errors import DataError
 
@@ -29,12 +30,28 @@ def fail(how: str):
         raise DataError("data.no_column", "no column 'report'", where="a.csv:1", hint="name it with --text-column")
     if how == "interrupt":
         raise KeyboardInterrupt
+    if how == "needy":
+        raise ModuleNotFoundError("No module named 'pydicom.pixels'", name="pydicom.pixels")
+    if how == "words":
+        typer.echo(" ".join(sys.argv))
+        raise typer.Exit(0)
     if how == "exit":
         raise typer.Exit(1)
     raise ValueError("the text of a report")
 '''
 
-STEPS = '''"""Steps of a demo, and what validates a file."""
+ONE_COMMAND = '''"""Wave at people."""
+import typer
+
+app = typer.Typer(help="Wave at people.")
+
+@app.command()
+def wave(whom: str):
+    """Wave at somebody."""
+    typer.echo(f"waves at {whom}")
+'''
+
+STEPS = '''"""What generates, and what validates a file."""
 from corpora.errors import ConfigError
 from pydantic import BaseModel
 
@@ -68,10 +85,11 @@ def greet(tmp_path_factory, monkeypatch):
     folder = tmp_path_factory.mktemp("site")
     (folder / "greet_app.py").write_text(SUB_APP)
     (folder / "greet_steps.py").write_text(STEPS)
+    (folder / "greet_wave.py").write_text(ONE_COMMAND)
     monkeypatch.syspath_prepend(folder)
     registered = {
-        "commands": {"greet": "greet_app:app", "lost": "greet_gone:app"},
-        "demos": {"1st": "greet_steps:first", "2nd": "greet_steps:second"},
+        "commands": {"greet": "greet_app:app", "lost": "greet_gone:app", "wave": "greet_wave:app"},
+        "generators": {"1st": "greet_steps:first", "2nd": "greet_steps:second"},
         "validators": {"greetings": "greet_steps:Greetings", "farewells": "greet_steps:Farewells"},
     }
 
@@ -82,15 +100,15 @@ def greet(tmp_path_factory, monkeypatch):
     registry._group.cache_clear()
     yield
     registry._group.cache_clear()
-    for name in ("greet_app", "greet_steps"):
+    for name in ("greet_app", "greet_steps", "greet_wave"):
         sys.modules.pop(name, None)
 
 
 def test_help_lists_sub_apps_without_importing_them(radloop):
     outcome = radloop("--help")
     assert outcome.code == 0
-    assert "greet     Greet people. Nothing else." in outcome.out
-    assert "lost      (cannot be loaded)" in outcome.out
+    assert "greet      Greet people. Nothing else." in outcome.out
+    assert "lost       (cannot be loaded)" in outcome.out
     assert "greet_app" not in sys.modules
 
 
@@ -123,7 +141,7 @@ def test_an_unexpected_error_does_not_show_what_it_holds(radloop):
     code, out, err = radloop("greet", "fail", "bug")
     assert (code, out) == (2, "")
     assert err.startswith("[internal.error] unexpected ValueError\n  where: ")
-    assert "greet_app.py:22" in err
+    assert "greet_app.py:28" in err
     assert "report" not in err
 
 
@@ -155,14 +173,14 @@ def test_where(radloop):
 
 
 def test_ls(radloop):
-    assert radloop("ls", "demos").out == "1st  The first step.\n2nd  The second step.\n"
+    assert radloop("ls", "generators").out == "1st  The first step.\n2nd  The second step.\n"
     assert json.loads(radloop("ls", "validators", "--json").out) == [
         {"name": "farewells", "summary": "Words to leave with."},
         {"name": "greetings", "summary": "Words to greet with."},
     ]
-    assert "demos       1st 2nd\n" in radloop("ls").out
-    assert {"kind": "demos", "names": ["1st", "2nd"]} in json.loads(radloop("ls", "--json").out)
-    assert "Did you mean demos?" in radloop("ls", "demo").err
+    assert "generators  1st 2nd\n" in radloop("ls").out
+    assert {"kind": "generators", "names": ["1st", "2nd"]} in json.loads(radloop("ls", "--json").out)
+    assert "Did you mean generators?" in radloop("ls", "generator").err
 
 
 def test_validate_says_what_a_file_is(radloop, tmp_path):
@@ -190,23 +208,21 @@ def test_validate_says_what_a_file_is(radloop, tmp_path):
     ]
 
 
-def test_an_extra_that_is_missing_is_named(radloop, tmp_path, monkeypatch):
-    def needy(out):
-        raise ModuleNotFoundError("No module named 'pydicom.pixels'", name="pydicom.pixels")
-
-    monkeypatch.setattr("greet_steps.first", needy, raising=True)
-    outcome = radloop("demo", "-o", tmp_path / "demo")
-    assert (outcome.code, outcome.out) == (0, f"{tmp_path / 'demo' / 'second.html'}\n")
-    assert outcome.err == "left out: 1st; this needs pydicom, which is not installed (pip install 'radloop[corpus]')\n"
+def test_an_extra_that_is_missing_is_named(radloop):
+    outcome = radloop("greet", "fail", "needy")
+    assert outcome == (2, "", "[extra.missing] this needs pydicom, which is not installed\n"
+                              "  hint: pip install 'radloop[corpus]'\n")  # fmt: skip
 
 
-def test_demo_runs_every_step_and_prints_the_pages(radloop, tmp_path):
-    out = tmp_path / "new" / "demo"
-    outcome = radloop("demo", "-o", out)
-    assert outcome == (0, f"{out / 'first.html'}\n{out / 'second.html'}\n", "")
-    assert (out / "first.html").exists()
-    (tmp_path / "file").write_text("")
-    assert "[run.not_writable]" in radloop("demo", "-o", tmp_path / "file").err
+def test_an_app_of_one_command_without_a_name_is_that_command(radloop):
+    assert radloop("wave", "Ada") == (0, "waves at Ada\n", "")
+    assert "Usage: radloop wave [OPTIONS] {whom}" in radloop("wave", "--help").out
+
+
+def test_a_command_called_from_python_notes_its_own_words(radloop):
+    before = list(sys.argv)
+    assert radloop("greet", "fail", "words") == (0, "radloop greet fail words\n", "")
+    assert sys.argv == before
 
 
 def test_a_reader_that_goes_away_is_no_traceback(root):
