@@ -1,19 +1,23 @@
-"""Pages of the site that are made of notebooks as they are stored, outputs and all: a hook of mkdocs.
+"""What the site has besides the pages of this folder: a hook of mkdocs.
 
-A notebook ``docs/notebooks/NAME.ipynb`` becomes the page ``notebooks/NAME.md``. Nothing is executed.
+A notebook ``docs/notebooks/NAME.ipynb`` becomes the page ``notebooks/NAME.md``, as it is stored, outputs and all;
+nothing is executed. A link to a file of the project that is no page becomes its name.
 """
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
+from mkdocs.structure.pages import Page
 
 _LONGEST_OUTPUT = 6_000
+_LINK = re.compile(r"\[([^\]\n]+)\]\((\.\./[^)\s]+)\)")
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
@@ -22,6 +26,17 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
         uri = path.relative_to(config.docs_dir).with_suffix(".md").as_posix()
         files.append(File.generated(config, uri, content=page(path)))
     return files
+
+
+def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
+    """Links that lead out of the documentation lead nowhere on the site: their words stay."""
+    home = Path(config.docs_dir, page.file.src_uri).parent
+
+    def kept(link: re.Match[str]) -> str:
+        target = (home / link[2].partition("#")[0]).resolve()
+        return link[0] if target.is_relative_to(Path(config.docs_dir).resolve()) else link[1]
+
+    return _LINK.sub(kept, markdown)
 
 
 def page(path: Path) -> str:
