@@ -2,8 +2,8 @@
 
     make notebooks
 
-A source is Markdown; each block of python or bash in it is a cell, what is between is text. Each notebook runs in a folder
-of its own, which is thrown away. ``tests/docs/test_notebooks.py`` runs them again and compares.
+A source is Markdown; each block of python or bash in it is a cell, what is between is text. Each notebook runs in a
+folder of its own, which is thrown away. ``tests/docs/test_notebooks.py`` runs them again and compares.
 """
 
 from __future__ import annotations
@@ -19,8 +19,10 @@ import nbformat
 from nbclient import NotebookClient
 
 HERE = Path(__file__).parent
+# its functions have no types
+_nbformat: Any = nbformat
 #: What differs from run to run: times, places, memory addresses.
-_BLOCK = re.compile(r"^```(python|bash)(.*)\n(.*?)^```$", re.M | re.S)
+_BLOCK = re.compile(r"^```(python|bash)([^\n]*)\n(.*?)^```$", re.M | re.S)
 #: Colours and bold, which a notebook's kernel asks every program for.
 _ANSI = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 _VOLATILE = re.compile(r"\d+(\.\d+)? ?(s|ms|seconds)\b|/\S*/|\b0x[0-9a-f]+|[0-9a-f]{32,}")
@@ -38,7 +40,7 @@ def target(source: Path) -> Path:
 
 def read(path: Path) -> Any:
     """The notebook of a source, not executed. Cells are numbered, so that nothing in the file is by chance."""
-    notebook = nbformat.v4.new_notebook()
+    notebook = _nbformat.v4.new_notebook()
     notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
     texts = _BLOCK.split(path.read_text(encoding="utf-8"))
     parts = [("", "", text) for text in texts[0:1]]
@@ -46,10 +48,10 @@ def read(path: Path) -> Any:
         parts += [(texts[at], texts[at + 1], texts[at + 2]), ("", "", texts[at + 3])]
     for number, (language, words, text) in enumerate(part for part in parts if part[2].strip()):
         if not language:
-            cell = nbformat.v4.new_markdown_cell(text.strip())
+            cell = _nbformat.v4.new_markdown_cell(text.strip())
         else:
             head = f"%%bash{words}\n" if language == "bash" else ""
-            cell = nbformat.v4.new_code_cell(head + text.strip())
+            cell = _nbformat.v4.new_code_cell(head + text.strip())
         cell["id"] = f"cell-{number}"
         notebook.cells.append(cell)
     return notebook
@@ -100,7 +102,7 @@ def main() -> None:
     """Make all of them, or those that are named."""
     for path in sources():
         if not sys.argv[1:] or path.name.removesuffix(".source.md") in sys.argv[1:]:
-            text = nbformat.writes(execute(read(path))) + "\n"
+            text = _nbformat.writes(execute(read(path))) + "\n"
             target(path).write_text(text, encoding="utf-8")
 
 

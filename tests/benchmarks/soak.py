@@ -48,6 +48,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--workers", type=int, default=2, help="processes of each command (%(default)s)")
     parser.add_argument("--size", type=int, default=256, help="height of the films in pixels (%(default)s)")
     parser.add_argument("--faults", type=float, default=0.03, help="share of films that are broken (%(default)s)")
+    parser.add_argument("--no-pixels", action="store_true", help="scan headers and reports alone")
     parser.add_argument("--readings", type=int, default=12, help="of each reader (%(default)s)")
     parser.add_argument(
         "--source", type=Path, default=shared / "data" / "openi" / "NLMCXR_reports.tgz",

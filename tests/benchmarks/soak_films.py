@@ -69,7 +69,8 @@ def look(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
     steps = _Steps(folder.parent / "films", str(options.workers))
     before = json.loads((options.out / "films.json").read_text())["deidentify the corpus"]
     figures: dict[str, Any] = {"wrong": []}
-    _scan(steps, folder.parent / "draw" / "phantoms", before["films written"], figures)
+    phantoms = folder.parent / "draw" / "phantoms"
+    _scan(steps, phantoms, before["films written"], figures, pixels=not options.no_pixels)
     _check(steps, before["films written"], figures)
     return figures
 
@@ -177,10 +178,10 @@ def _deidentify(steps: _Steps, moments: random.Random, broken: dict[str, str], f
     _expect(figures, "pixels changed that were not blacked out", range(changed - actions.get("pixels_hidden", 0)))
 
 
-def _scan(steps: _Steps, phantoms: Path, written: int, figures: dict[str, Any]) -> None:
+def _scan(steps: _Steps, phantoms: Path, written: int, figures: dict[str, Any], *, pixels: bool) -> None:
     done = steps.radloop(
         "corpus", "scan", steps.clean, "--key-file", steps.key, "--source", steps.corpus, "--workers", steps.workers,
-        "-o", steps.folder / "scan.json", "--json", codes=(0, 1),
+        "-o", steps.folder / "scan.json", "--json", "--pixels" if pixels else "--no-pixels", codes=(0, 1),
     )  # fmt: skip
     found = done.json()
     with (phantoms / "truth" / "phi.jsonl").open() as file:
