@@ -6,7 +6,7 @@ PYTEST := $(BIN)/python -m pytest
 # options of the demo, such as DEMO=--quick
 DEMO ?=
 
-.PHONY: demo test test-slow test-browser check docs format clean
+.PHONY: demo test test-slow test-browser check docs site notebooks format clean
 
 demo: $(STAMP)
 	$(BIN)/radloop demo -o demo $(DEMO)
@@ -29,9 +29,18 @@ check: $(STAMP)
 	$(BIN)/lint-imports
 	$(BIN)/cog -I docs --check --diff --check-fail-msg "run make docs" docs/audit.md docs/cli.md docs/registry.md
 	$(PYTEST) -q tests/test_docs.py -k changelog
+	$(MAKE) site
 
 docs: $(STAMP)
 	$(BIN)/cog -I docs -r docs/audit.md docs/cli.md docs/registry.md
+
+# the documentation as a site, in build/site; without a network, and a broken link is an error
+site: $(STAMP)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
+# runs the notebooks of docs/notebooks, and stores what they show: minutes
+notebooks: $(STAMP)
+	$(BIN)/python docs/notebooks/make.py
 
 format: $(STAMP)
 	$(BIN)/ruff check --fix .

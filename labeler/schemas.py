@@ -83,7 +83,7 @@ class SchemaFile(BaseModel):
     def verify(self, document: Document) -> None:
         """What ``radloop validate`` checks beyond the fields: the lexicons, and the labels' names and phrases."""
         for language in (DEFAULT_LANGUAGE, *self.languages):
-            _resolve(self, document, language)
+            _resolve(self, document, language, verifying=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,8 +187,13 @@ def in_language(schema: RulesSchema, language: str) -> RulesSchema:
     return _by_language(schema.files[0], language)
 
 
-def _resolve(file: SchemaFile, document: Document, language: str = DEFAULT_LANGUAGE) -> RulesSchema:
-    """The schema with its lexicons of a language, every name in it looked up."""
+def _resolve(
+    file: SchemaFile, document: Document, language: str = DEFAULT_LANGUAGE, *, verifying: bool = False
+) -> RulesSchema:
+    """The schema with its lexicons of a language, every name in it looked up.
+
+    ``verifying``: a label that the schema adds in words of its own, which are English, may lack words of the language.
+    """
     other = file.languages.get(language)
     names = (file.findings, file.cues) if other is None else ([other.findings], other.cues)
     findings = [_lexicon_path("findings", name, document) for name in names[0]]
@@ -203,7 +208,8 @@ def _resolve(file: SchemaFile, document: Document, language: str = DEFAULT_LANGU
         label: _phrases(own if other is None else None, entries[label], lexicon) for label, own in file.labels.items()
     }
     for label, found in phrases.items():
-        if label != file.no_finding and not (found.findings or found.structures or found.located):
+        added = verifying and other is not None and file.labels[label].findings
+        if label != file.no_finding and not (added or found.findings or found.structures or found.located):
             raise ConfigError(
                 "config.label", f"label {label!r} has no phrases", where=document.where("labels", label),
                 hint=f"give it findings here, or in {findings[0].name}",

@@ -107,3 +107,13 @@ def test_every_label_has_its_golden_sentences(labeler: Labeler) -> None:
         if sum(counts.values()) < FEWEST or not {POSITIVE, NEGATIVE, UNCERTAIN} <= counts.keys():
             short[label] = counts
     assert short == {}
+
+
+def test_a_schema_that_adds_a_label_in_english_is_valid(radloop, tmp_path):
+    path = tmp_path / "ours.yaml"
+    path.write_text("base: chexpert14.v1\nname: ours.v1\nlabels: {Hiatal Hernia: {findings: [hiatal hernia]}}\n")
+    assert radloop("validate", path).code == 0
+    german = radloop("label", "explain", "Kein Erguss.", "--schema", path, "--language", "de")
+    assert german.code == 2 and "label 'Hiatal Hernia' has no phrases" in german.err
+    path.write_text("base: chexpert14.v1\nname: ours.v1\nlabels: {Hiatal Hernia: {}}\n")
+    assert "[config.label]" in radloop("validate", path).err

@@ -1,0 +1,263 @@
+"""Phantom films, some of them broken, through import, de-identification, scan and check; nothing else may be lost."""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import hashlib
+import json
+import os
+import random
+import shutil
+import time
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, Final
+
+import pydicom
+
+from corpora.store import read_rows
+from tests.benchmarks.soak_commands import PROGRAM, Ended, call, start
+from tests.benchmarks.soak_faults import break_files
+
+#: Films a phantom study has, at least, in the mean of many.
+_FILMS_A_STUDY: Final = 1.42
+_REJECTS_ALLOWED: Final = "10%"
+
+
+def draw(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
+    """Draw the phantom studies that the films are of; what was drawn before is kept."""
+    corpus = folder / "phantoms"
+    studies = int(options.films / _FILMS_A_STUDY) + 10
+    done = call([
+        *PROGRAM, "corpus", "phantom", "-o", str(corpus), "-n", str(studies), "--size", str(options.size),
+        "--seed", str(options.seed), "--workers", str(options.workers), *(["--resume"] if corpus.is_dir() else []),
+    ])  # fmt: skip
+    films = len(list((corpus / "images").iterdir()))
+    return {
+        "studies": studies,
+        "films": films,
+        "pixels from top to bottom": options.size,
+        "CPU seconds": done.cpu,
+        "wrong": [f"{films} films, not {options.films}"] * (films < options.films),
+    }
+
+
+def soak(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
+    """Break some films, then import, de-identify, scan and check, killed once in each of the first two."""
+    phantoms = folder.parent / "draw" / "phantoms"
+    films, broken = _source(phantoms, folder, options)
+    figures: dict[str, Any] = {
+        "films": len(films),
+        "bytes of the films": sum(path.stat().st_size for path in films),
+        "broken": dict(Counter(broken.values())),
+        "wrong": [],
+    }
+    whole = {path.name for path in films} - set(broken)
+    moments = random.Random(options.seed)
+    steps = _Steps(folder, str(options.workers))
+    steps.begin()
+    _import(steps, moments, whole, broken, figures)
+    _deidentify(steps, moments, broken, figures)
+    _deidentify_folder(steps, whole, broken, figures)
+    return figures
+
+
+def look(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
+    """Scan and check what ``soak`` has written."""
+    steps = _Steps(folder.parent / "films", str(options.workers))
+    before = json.loads((options.out / "films.json").read_text())["deidentify the corpus"]
+    figures: dict[str, Any] = {"wrong": []}
+    phantoms = folder.parent / "draw" / "phantoms"
+    _scan(steps, phantoms, before["films written"], figures, pixels=not options.no_pixels)
+    _check(steps, before["films written"], figures)
+    return figures
+
+
+class _Steps:
+    """The commands and their folders."""
+
+    def __init__(self, folder: Path, workers: str) -> None:
+        self.folder, self.workers = folder, workers
+        self.films, self.corpus, self.clean = folder / "films", folder / "corpus", folder / "clean"
+        self.key, self.apart = folder / "site.key", folder / "apart"
+
+    def begin(self) -> None:
+        """Take away what an earlier soak has written, and make a key."""
+        for path in (self.corpus, self.clean, self.apart):
+            shutil.rmtree(path, ignore_errors=True)
+        self.key.unlink(missing_ok=True)
+        call([*PROGRAM, "corpus", "key", str(self.key)])
+
+    def radloop(self, *words: str | Path, codes: tuple[int, ...] = (0,)) -> Ended:
+        return call([*PROGRAM, *map(str, words)], codes)
+
+    def killed(self, moment: float, *words: str | Path) -> bool:
+        """Start a command and kill it with all of its processes; False if it was done before."""
+        running = start([*PROGRAM, *map(str, words)])
+        deadline = time.monotonic() + moment
+        while time.monotonic() < deadline and running.poll() is None:
+            time.sleep(0.05)
+        was_running = running.poll() is None
+        if was_running:
+            running.kill_all()
+        running.end()
+        return was_running
+
+
+def _source(phantoms: Path, folder: Path, options: argparse.Namespace) -> tuple[list[Path], dict[str, str]]:
+    """The films of one folder, some broken; their reports; and the table that says which film is of which study."""
+    films = folder / "films"
+    shutil.rmtree(films, ignore_errors=True)
+    films.mkdir()
+    taken = sorted((phantoms / "images").iterdir())[: options.films]
+    for path in taken:
+        os.link(path, films / path.name)
+    names = {path.name for path in taken}
+    with (folder / "reports.jsonl").open("w") as reports, (folder / "map.csv").open("w", newline="") as table:
+        writer = csv.writer(table)
+        writer.writerow(["image", "study_id", "patient_id"])
+        for row in read_rows(phantoms, ["study_id", "patient_id", "text", "images"]):
+            images = [Path(image["path"]).name for image in row["images"]]
+            writer.writerows([image, row["study_id"], row["patient_id"]] for image in images if image in names)
+            if names.intersection(images):
+                report = {"study_id": row["study_id"], "patient_id": row["patient_id"], "report": row["text"]}
+                reports.write(json.dumps(report) + "\n")
+    paths = [films / name for name in sorted(names)]
+    return paths, break_files(paths, options.faults, options.seed)
+
+
+def _import(
+    steps: _Steps, moments: random.Random, whole: set[str], broken: dict[str, str], figures: dict[str, Any]
+) -> None:
+    words = (
+        "corpus", "import", steps.folder / "reports.jsonl", steps.films, "-o", steps.corpus, "--hash", "--mapping",
+        steps.folder / "map.csv", "--max-failures", _REJECTS_ALLOWED, "--workers", steps.workers,
+    )  # fmt: skip
+    killed = steps.killed(moments.uniform(3, 3 + len(whole) / 200), *words)
+    done = steps.radloop(*words, "--resume", "--json")
+    kept = {Path(image["path"]).name for row in read_rows(steps.corpus, ["images"]) for image in row["images"]}
+    set_aside = {Path(line["file"]).name for line in _lines(steps.corpus / "failures.jsonl")}
+    figures["import"] = {
+        "CPU seconds": done.cpu, "killed and resumed": int(killed), "films kept": len(kept), "rejected": len(set_aside),
+        "reports": done.json()["reports"], "by fault": _by_fault(broken, kept, set_aside),
+    }  # fmt: skip
+    _expect(figures, "import lost whole films", whole - kept)
+    _expect(figures, "import set whole films aside", whole & set_aside)
+    _expect(figures, "import is silent of broken films", set(broken) - kept - set_aside)
+    _expect(figures, "import kept and rejected", kept & set_aside)
+    reports = len((steps.folder / "reports.jsonl").read_text().splitlines())
+    _expect(figures, "reports lost", range(reports - done.json()["reports"]))
+
+
+def _deidentify(steps: _Steps, moments: random.Random, broken: dict[str, str], figures: dict[str, Any]) -> None:
+    words = (
+        "corpus", "deidentify", steps.corpus, "-o", steps.clean, "--key-file", steps.key, "--option",
+        "clean-pixel-data", "--max-failures", _REJECTS_ALLOWED, "--workers", steps.workers,
+    )  # fmt: skip
+    killed = steps.killed(moments.uniform(3, 3 + figures["import"]["films kept"] / 150), *words)
+    done = steps.radloop(*words, "--resume", "--json")
+    counts, actions = done.json()["counts"], done.json()["actions"]
+    images = [image for row in read_rows(steps.clean, ["images"]) for image in row["images"]]
+    figures["deidentify the corpus"] = {
+        "CPU seconds": done.cpu, "killed and resumed": int(killed), "films written": counts["images"],
+        "rejected": counts["rejected"], "reports": counts["reports"],
+        "films with text blacked out": actions.get("pixels_hidden", 0),
+    }  # fmt: skip
+    missing = figures["import"]["films kept"] - counts["images"] - counts["rejected"]
+    _expect(figures, "deidentify lost films", range(abs(missing)))
+    _expect(figures, "written films are not there", [
+        image["image_id"] for image in images if not (steps.clean / image["path"]).is_file()
+    ])  # fmt: skip
+    _expect(figures, "reports lost by deidentify", range(figures["import"]["reports"] - counts["reports"]))
+    kept = {Path(image["path"]) for row in read_rows(steps.corpus, ["images"]) for image in row["images"]}
+    sound = [steps.films / path.name for path in kept if path.name not in broken]
+    changed = _changed(sound, [steps.clean / image["path"] for image in images])
+    figures["deidentify the corpus"]["films whose pixels changed"] = changed
+    _expect(figures, "pixels changed that were not blacked out", range(changed - actions.get("pixels_hidden", 0)))
+
+
+def _scan(steps: _Steps, phantoms: Path, written: int, figures: dict[str, Any], *, pixels: bool) -> None:
+    done = steps.radloop(
+        "corpus", "scan", steps.clean, "--key-file", steps.key, "--source", steps.corpus, "--workers", steps.workers,
+        "-o", steps.folder / "scan.json", "--json", "--pixels" if pixels else "--no-pixels", codes=(0, 1),
+    )  # fmt: skip
+    found = done.json()
+    with (phantoms / "truth" / "phi.jsonl").open() as file:
+        marked = {each["image_id"] for each in map(json.loads, file) if each["where"] == "pixels"}
+    names = {path.stem for path in steps.films.iterdir()}
+    figures["scan"] = {
+        "CPU seconds": done.cpu, "films": found["files"], "reports": found["reports"],
+        "films whose pixels were read": found["films_whose_pixels_were_read"], "findings": found["by_kind"],
+        "films with findings": len({each["file"] for each in found["findings"]}),
+        "films with planted text": len(marked & names),
+    }  # fmt: skip
+    missing = written - found["files"]
+    _expect(figures, "scan passed over films", range(abs(missing)))
+    elsewhere = [each for each in found["findings"] if each["kind"] != "pixels"]
+    _expect(figures, "identities left in headers or reports", [each["where"] for each in elsewhere])
+
+
+def _check(steps: _Steps, written: int, figures: dict[str, Any]) -> None:
+    done = steps.radloop(
+        "corpus", "check", steps.clean, "--scan", steps.folder / "scan.json", "--json", codes=(0, 1),
+    )  # fmt: skip
+    result = done.json()
+    size = next(each for each in result["criteria"] if each["id"] == "studies")["details"]
+    figures["check"] = {
+        "CPU seconds": done.cpu,
+        "studies": size["studies"],
+        "films": size["images"],
+        **result["counts"],
+    }
+    missing = written - size["images"]
+    _expect(figures, "check counts other films than were written", range(abs(missing)))
+
+
+def _deidentify_folder(steps: _Steps, whole: set[str], broken: dict[str, str], figures: dict[str, Any]) -> None:
+    """The films as they are, broken ones among them, without an import before."""
+    done = steps.radloop(
+        "corpus", "deidentify", steps.films, "-o", steps.apart, "--key-file", steps.key, "--option",
+        "clean-pixel-data", "--max-failures", _REJECTS_ALLOWED, "--workers", steps.workers, "--json",
+    )  # fmt: skip
+    counts, actions = done.json()["counts"], done.json()["actions"]
+    codes = Counter(line["code"] for line in _lines(steps.apart / "failures.jsonl"))
+    figures["deidentify the folder"] = {
+        "CPU seconds": done.cpu, "films written": counts["films"], "rejected": counts["rejected"],
+        "other files": counts["other_files"], "by reason": dict(codes),
+    }  # fmt: skip
+    missing = len(whole) + len(broken) - counts["films"] - counts["rejected"] - counts["other_files"]
+    _expect(figures, "deidentify of a folder lost films", range(abs(missing)))
+    changed = _changed([steps.films / name for name in whole], steps.apart.rglob("*.dcm"))
+    _expect(figures, "whole films not written by deidentify", range(changed - actions.get("pixels_hidden", 0)))
+
+
+def _changed(sources: Iterable[Path], written: Iterable[Path]) -> int:
+    """How many of the sources have pixels that no written film has."""
+    return (Counter(map(_pixels, sources)) - Counter(map(_pixels, written))).total()
+
+
+def _pixels(path: Path) -> str:
+    film = pydicom.dcmread(path)
+    return hashlib.sha256(film.PixelData).hexdigest()
+
+
+def _by_fault(broken: dict[str, str], kept: set[str], set_aside: set[str]) -> dict[str, Any]:
+    """For each way of breaking, how many films were kept all the same, and how many rejected."""
+    return {
+        fault: {"kept": len(names & kept), "rejected": len(names & set_aside)}
+        for fault in dict.fromkeys(broken.values())
+        if (names := {name for name, how in broken.items() if how == fault})
+    }
+
+
+def _expect(figures: dict[str, Any], what: str, faults: Iterable[object]) -> None:
+    """That there are no such faults."""
+    found = list(faults)
+    if found:
+        figures["wrong"].append(f"{what}: {len(found)}, such as {found[0]}")
+
+
+def _lines(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
