@@ -188,8 +188,10 @@ def _led(
     for option in sides:
         place = _absolute(home / str(_value(words, (option,))))
         # inside the first output, wherever that lies now
-        target = _within(place, run, new) or (there and _within(place, _absolute(home / there), new))
-        if not target:
+        target = _within(place, run, new)
+        if target is None and there is not None:
+            target = _within(place, _absolute(home / there), new)
+        if target is None:
             target = new.with_name(f"{new.stem}.{place.name}")
             places[place] = target
         led = _replaced(led, (option,), str(target))

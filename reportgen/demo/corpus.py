@@ -151,7 +151,8 @@ def truth(job: Job) -> None:
 
 def demo_command(job: Job) -> list[str]:
     """The command line of the demo itself, for what no command of its own makes."""
-    command = ["radloop", "demo", "-o", str(job.root), "--seed", str(job.seed)]
+    named = [] if job.reports is None else ["--reports", job.reports]
+    command = ["radloop", "demo", "-o", str(job.root), "--seed", str(job.seed), *named]
     job.commands.append(command)
     return command
 

@@ -61,8 +61,12 @@ class _Lines:
         self._total = total
 
     def begin(self, number: int, stage: Stage) -> Callable[[int, int | None], None]:
+        self._write(f"{number:>3} of {self._total}  {stage.title} ...\n")
         return lambda done, total: None
 
     def end(self, number: int, stage: Stage, said: str) -> None:
-        sys.stderr.write(f"{number:>3} of {self._total}  {stage.title:<{_WIDE}}{said}\n")
+        self._write(f"{number:>3} of {self._total}  {stage.title:<{_WIDE}}{said}\n")
+
+    def _write(self, line: str) -> None:
+        sys.stderr.write(line)
         sys.stderr.flush()

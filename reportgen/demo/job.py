@@ -11,7 +11,7 @@ DIR/
 from __future__ import annotations
 
 import json
-import resource
+import os
 import shlex
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -130,8 +130,8 @@ def do(stage: Stage, job: Job) -> dict[str, Any]:
 
 def _cpu_seconds() -> float:
     """Of this process and of those it started that ended."""
-    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-    return sum(each.ru_utime + each.ru_stime for each in used)
+    used = os.times()
+    return used.user + used.system + used.children_user + used.children_system
 
 
 def write_json(path: Path, data: Any) -> None:

@@ -13,7 +13,7 @@ from typing import Final
 
 from corpora.runs import atomic_writer, writing
 from corpora.types import Reject, Report
-from reportgen.demo.corpus import site_key
+from reportgen.demo.corpus import demo_command, site_key
 from reportgen.demo.job import Job, write_json
 from reportgen.demo.text import AUDIT, RULES, source_of
 
@@ -51,7 +51,7 @@ def count_reports(job: Job) -> None:
     found = {"reports": reports, "characters": characters, "sections": dict(sorted(sections.items()))}
     write_json(out / "reports.json", found)
     job.manifest(
-        COUNTED, ["radloop", "demo", "--reports", source], config={}, inputs=[Path(source)],
+        COUNTED, demo_command(job), config={}, inputs=[Path(source)],
         counts={"reports": reports}, begun=begun,
     )  # fmt: skip
 
@@ -87,7 +87,7 @@ def explain_some(job: Job) -> None:
     with atomic_writer(out / "explained.html") as file:
         file.write(explain_html(pairs, "Your reports, labeled and explained"))
     job.manifest(
-        EXPLAINED, ["radloop", "demo", "--reports", source], config={"labeler": "rules.v1"}, inputs=[Path(source)],
+        EXPLAINED, demo_command(job), config={"labeler": "rules.v1"}, inputs=[Path(source)],
         counts={"reports": len(pairs)}, begun=begun,
     )  # fmt: skip
 

@@ -104,7 +104,8 @@ def _begin(out: Path, recipe: DemoRecipe, reports: str | None, seed: int) -> Non
         raise RunError("run.is_file", f"{out} is a file, not a folder", hint="name a folder")
     with writing(out):
         out.mkdir(parents=True, exist_ok=True)
-        held = any(out.iterdir())
+        # a file that was being written when the demo was killed is nothing yet
+        held = any(not each.name.startswith(".") for each in out.iterdir())
     try:
         before = read_json(out / BEGUN)
     except (OSError, ValueError):

@@ -48,6 +48,8 @@ def labels(files: Files) -> Section:
         "true: how good they are, the audit has to find out.",
         files.figure("reports labeled", made, "counts", "reports"),
     )  # fmt: skip
+    if files.json(made)["counts"].get("rejected"):
+        section.figures.append(files.figure("rejected: failures.jsonl says why", made, "counts", "rejected"))
     section.pictures.append(states_picture(files, f"{RULES}/labels.csv"))
     section.links.extend([("labels", f"{RULES}/labels.csv"), ("evidence", f"{RULES}/mentions.jsonl"),
                           ("some, explained word by word", f"{EXPLAINED}/explained.html")])  # fmt: skip

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from corpora.labels import STATE_NAMES, parse_cell
+from corpora.labels import STATE_NAMES, State, parse_cell
 from reportgen.demo.site_parts import Figure, Files, Grid, Picture, Section, shown
 from reportgen.demo.text import AGREEMENT, AUDIT, CERTIFICATE, ESTIMATES, FINAL, HYBRID, READER, RULES
 
@@ -62,7 +62,7 @@ def states_picture(files: Files, table: str) -> Picture:
     return Picture("What the labels say, label by label", table, svg=svg)
 
 
-def _state(cell: str) -> object:
+def _state(cell: str) -> State:
     try:
         return parse_cell(cell)
     except ValueError:

@@ -42,7 +42,7 @@ def test_files_that_are_in_one_only(two):
 def test_times_and_paths_do_not_count_and_figures_do(two):
     old, new = two
     for folder, seconds, value in ((old, 3.5, 0.25), (new, 9.1, 0.25 + 1e-9)):
-        found = {"seconds": seconds, "made_at": str(seconds), "from": f"{folder}/x.csv", "f1": value}
+        found = {"seconds": seconds, "at": str(seconds), "from": f"{folder}/x.csv", "f1": value}
         (folder / "a.json").write_text(json.dumps(found))
         (folder / "b.jsonl").write_text(json.dumps(found) + "\n")
         (folder / "c.csv").write_text(f"id,f1,path\ns1,{value},{folder.name}/x\n")
@@ -56,6 +56,13 @@ def test_times_and_paths_do_not_count_and_figures_do(two):
         "a.json": ("differs", "f1"), "b.jsonl": ("differs", "2 items, were 1"), "c.csv": ("differs", "1 / 0"),
         "d.html": ("differs", "other words"),
     }  # fmt: skip
+
+
+def test_a_time_is_none_where_it_holds_scores(two):
+    old, new = two
+    for folder, value in ((old, 0.1), (new, 0.2)):
+        (folder / "a.json").write_text(json.dumps({"at": {"youden": value}}))
+    assert verdicts(old, new) == {"a.json": ("differs", "at / youden")}
 
 
 def test_tables_weights_and_databases(two):
