@@ -11,7 +11,7 @@ import io
 import re
 import shutil
 import subprocess
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from corpora.deid.lines import Greys, Line, find_lines, merged
 from corpora.dicom.header import text, whole
 from corpora.errors import DataError
 
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
 
     from corpora.deid.header import Context
 
-Greys = NDArray[np.uint8]
 
 MARKERS: Final = frozenset(
     "R L PA AP RIGHT LEFT ERECT UPRIGHT SUPINE SITTING SEMI SEMIERECT PORTABLE PORT MOBILE"
@@ -35,27 +35,10 @@ MARKERS: Final = frozenset(
     " INSP EXP INSPIRATION EXPIRATION DECUB DECUBITUS STANDING BEDSIDE BED ICU STAT LINKS RECHTS GAUCHE DROITE OBL"
     " OBLIQUE RAO LAO LPO RPO PRONE VIEW WALL STAND GRID NONGRID KV KVP MAS CM MM RE LI".split()
 )
-_MOST_LINES: Final = 60
-_SHORTEST: Final = 6
-_TALLEST: Final = 140
-_CONTRAST: Final = 0.16
 _PAD: Final = 4
 _MOST_FRAMES: Final = 8
 _LIMIT: Final = 60
 _TILE: Final = 240
-
-
-@dataclass(frozen=True, slots=True)
-class Line:
-    """A line of characters: its box (left, top, right, bottom; right and bottom not in it), how many characters."""
-
-    left: int
-    top: int
-    right: int
-    bottom: int
-    characters: int
-    verdict: str = "text"
-    shown: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,118 +125,6 @@ def _grey(frame: NDArray[Any]) -> Greys:
     low, high = min(low, float(plane.min()) * 0.25 + low * 0.75), max(high, float(plane.max()) * 0.25 + high * 0.75)
     scaled = (plane.astype(np.float32) - low) * (255 / max(high - low, 1e-6))
     return np.asarray(np.clip(scaled, 0, 255), dtype=np.uint8)
-
-
-def find_lines(grey: Greys) -> list[Line]:
-    """Lines of characters in a picture of shape (rows, columns), brighter or darker than what is around them."""
-    from scipy import ndimage
-
-    found: list[Line] = []
-    for size in _sizes(grey.shape):
-        for hat in (ndimage.white_tophat(grey, size=size), ndimage.black_tophat(grey, size=size)):
-            mask = hat > 255 * _CONTRAST
-            found += _lines(_characters(mask, grey, size))
-    return merged(found)
-
-
-def _sizes(shape: tuple[int, ...]) -> tuple[int, ...]:
-    """Windows of the top-hat: a little wider than the strokes of small and of large characters."""
-    return (9, 21) if max(shape) > 1000 else (7, 13)
-
-
-def _characters(mask: NDArray[np.bool_], grey: Greys, size: int) -> list[tuple[int, int, int, int]]:
-    """Boxes of components that could be characters: small, not solid, of one grey."""
-    from scipy import ndimage
-
-    labels, count = ndimage.label(mask, structure=np.ones((3, 3), dtype=int))
-    if not count or count > 60_000:
-        return []
-    areas = np.bincount(labels.ravel())
-    boxes = []
-    for number, box in enumerate(ndimage.find_objects(labels), 1):
-        if box is None:
-            continue
-        height, width = box[0].stop - box[0].start, box[1].stop - box[1].start
-        if not (_SHORTEST <= height <= _TALLEST and 1 <= width <= 2.2 * height and areas[number] >= 6):
-            continue
-        part = labels[box] == number
-        fill = areas[number] / (height * width)
-        if not 0.12 <= fill <= (1.0 if width * 3 <= height else 0.85):
-            continue
-        inside = grey[box][part].astype(np.float32)
-        if _one_grey(inside) >= 0.45:
-            boxes.append((box[1].start, box[0].start, box[1].stop, box[0].stop))
-    return boxes
-
-
-def _one_grey(inside: NDArray[np.float32]) -> float:
-    """The share of a component's pixels that nearly have its most frequent grey."""
-    counts = np.bincount(inside.astype(np.int64), minlength=256)
-    near = np.convolve(counts, np.ones(7, dtype=np.int64), mode="same")
-    return float(near.max() / max(len(inside), 1))
-
-
-def _lines(characters: Sequence[tuple[int, int, int, int]]) -> list[Line]:
-    """Characters of like height that stand beside each other."""
-    left = sorted(characters)
-    lines: list[list[tuple[int, int, int, int]]] = []
-    for box in left:
-        height, middle = box[3] - box[1], (box[1] + box[3]) / 2
-        for line in reversed(lines):
-            last = line[-1]
-            tall = max(last[3] - last[1], height)
-            apart = box[0] - max(each[2] for each in line)
-            if apart > 1.6 * tall:
-                continue
-            alike = min(last[3] - last[1], height) >= 0.45 * tall
-            if alike and abs(middle - (last[1] + last[3]) / 2) < 0.45 * tall and apart > -0.5 * tall:
-                line.append(box)
-                break
-        else:
-            lines.append([box])
-    kept = []
-    for line in lines:
-        # two characters name nobody, and ribs that cross look like them
-        if len(line) >= 3 and _is_even(line):
-            kept.append(
-                Line(
-                    min(box[0] for box in line), min(box[1] for box in line), max(box[2] for box in line),
-                    max(box[3] for box in line), len(line),
-                )
-            )  # fmt: skip
-    return kept
-
-
-def _is_even(line: Sequence[tuple[int, int, int, int]]) -> bool:
-    """Whether characters stand on one base and are of one height, as print is and noise is not."""
-    heights = np.array([box[3] - box[1] for box in line])
-    bottoms = np.array([box[3] for box in line])
-    usual = float(np.median(heights))
-    close = np.abs(heights - usual) <= 0.25 * usual
-    based = np.abs(bottoms - np.median(bottoms)) <= max(1.5, 0.15 * usual)
-    share = float((close & based).mean())
-    return share >= (0.99 if len(line) < 4 else 0.6)
-
-
-def merged(lines: Iterable[Line]) -> list[Line]:
-    """Lines without doubles: those that overlap become one."""
-    result: list[Line] = []
-    for line in sorted(lines, key=lambda line: (line.top, line.left)):
-        for at, other in enumerate(result):
-            if (
-                line.left < other.right + 2
-                and other.left < line.right + 2
-                and line.top < other.bottom
-                and other.top < line.bottom
-            ):
-                result[at] = Line(
-                    min(line.left, other.left), min(line.top, other.top), max(line.right, other.right),
-                    max(line.bottom, other.bottom), max(line.characters, other.characters),
-                )  # fmt: skip
-                break
-        else:
-            result.append(line)
-    return sorted(result, key=lambda line: -line.characters)[:_MOST_LINES]
 
 
 # Reading

@@ -276,6 +276,29 @@ def test_text_in_the_pixels_is_blacked_out_and_told(tmp_path, key, radloop):
     assert plain.code == 0 and read(films_in(tmp_path / "plain")[0]).BurnedInAnnotation != "NO"
 
 
+def test_text_of_a_few_pixels_is_blacked_out_to_its_end(tmp_path, key, radloop):
+    from PIL import Image, ImageDraw, ImageFont
+
+    picture = Image.new("L", (256, 256), 0)
+    draw = ImageDraw.Draw(picture)
+    font = ImageFont.load_default(10)
+    draw.text((8, 20), "ZURAWSKA, Mirela", fill=255, font=font)
+    draw.text((8, 34), "330000038 14.02.1938", fill=255, font=font)
+    strokes = np.asarray(picture)
+    rows, columns = np.mgrid[0:256, 0:256]
+    # the text runs out of the dark over something nearly as bright as it is itself
+    values = (300 + 3100 * columns / 256 + 200 * np.sin(rows / 40)).astype(np.uint16)
+    values = np.maximum(values, strokes.astype(np.uint16) * 16)
+    dataset = film(Rows=256, Columns=256, PixelData=values.tobytes(), BurnedInAnnotation="YES")
+    source = save(dataset, tmp_path / "src" / "a.dcm").parent
+    options = ["--key-file", key, "--option", "clean-pixel-data"]
+    assert radloop("corpus", "deidentify", source, "-o", tmp_path / "out", *options).code == 0
+    after = read(films_in(tmp_path / "out")[0]).pixel_array
+    letters = strokes > 128
+    assert letters.sum() > 300 and after[letters].max() == values.min()
+    assert (after[80:] == values[80:]).all()
+
+
 @pytest.mark.parametrize(("suffix", "mode"), [("png", "L"), ("png", "RGB"), ("png", "I;16"), ("jpg", "L")])
 def test_text_in_a_picture_of_a_corpus_is_blacked_out_too(tmp_path, key, radloop, suffix, mode):
     from PIL import Image
