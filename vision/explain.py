@@ -46,7 +46,7 @@ class Asked:
     part of a corpus's split (all of it if empty)."""
 
     labels: tuple[str, ...] = ()
-    method: str = "grad-cam"
+    method: str = "layer-cam"
     stage: int = 0
     size: int = 0
     most: int = 24

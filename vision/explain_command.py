@@ -18,7 +18,7 @@ def explain_cli(
     labels: Annotated[
         str, typer.Option(metavar="NAMES", help="Labels to map, with commas; all of the network's if not given.")
     ] = "",
-    method: Annotated[str, typer.Option(metavar="grad-cam|layer-cam|pca", help="How maps are made.")] = "grad-cam",
+    method: Annotated[str, typer.Option(metavar="layer-cam|grad-cam|pca", help="How maps are made.")] = "layer-cam",
     stage: Annotated[
         int,
         typer.Option(min=0, metavar="N", help="Stage of the network from the last; 0: the last one of 7 x 7 cells."),

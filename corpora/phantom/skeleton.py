@@ -96,7 +96,7 @@ def ribs(body: Body, pose: Pose, step: float, broken: Broken = ()) -> list[Cloud
 
 def _break_of(bone: str, number: int, side: int, broken: Broken) -> float | None:
     """How far along a bone is broken; None if it is whole."""
-    return next((along for *which, along in broken if which == [bone, number, side]), None)
+    return next((along for what, which, where, along in broken if (what, which, where) == (bone, number, side)), None)
 
 
 def _parts(path: Points, along: float | None, overlap: float) -> list[Points]:
