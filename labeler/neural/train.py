@@ -192,7 +192,8 @@ def _untouched(target: OutputTarget, recipe: TrainRecipe, inputs: Sequence[Path 
 
 
 def _lessons(teacher: Any, reports: Sequence[Report], recipe: TrainRecipe, gold: Sequence[Path]) -> _Lessons:
-    sections, found = recipe.sections, None
+    sections = recipe.sections
+    found = None
     if gold:
         found = read_gold(gold, teacher.schema.labels, reports, recipe)
         known = {report.study_id for report in found.reports}
