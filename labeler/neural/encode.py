@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from typing import Any, Final
 
 from transformers import PreTrainedTokenizerFast
 
 from labeler.neural.data import Examples
 from labeler.neural.loop import Encoded
 from labeler.neural.reading import sentences_of
+
+_AT_ONCE: Final = 5000
 
 
 def encode(tokenizer: PreTrainedTokenizerFast, examples: Examples, max_length: int) -> Encoded:
@@ -24,7 +27,22 @@ def encode_reports(tokenizer: PreTrainedTokenizerFast, examples: Examples, max_l
     return Encoded(tokens, examples.classes, examples.trust, tuple(map(len, bags)))
 
 
+def number_cut(tokenizer: PreTrainedTokenizerFast, texts: Sequence[str], max_length: int) -> int:
+    """How many of the texts are longer than ``max_length`` tokens."""
+    return sum(len(ids) > max_length for read in _read(tokenizer, texts, verbose=False) for ids in read)
+
+
 def _ids(tokenizer: PreTrainedTokenizerFast, texts: Sequence[str], max_length: int) -> list[list[int]]:
-    read = tokenizer(list(texts), truncation=True, max_length=max_length, return_attention_mask=False)
-    ids: list[list[int]] = read["input_ids"]
-    return ids
+    # one object for each number, however often it stands there
+    numbers = list(range(len(tokenizer)))
+    return [
+        [numbers[at] for at in ids]
+        for read in _read(tokenizer, texts, truncation=True, max_length=max_length)
+        for ids in read
+    ]
+
+
+def _read(tokenizer: PreTrainedTokenizerFast, texts: Sequence[str], **options: Any) -> Iterator[list[list[int]]]:
+    """Some thousand texts at a time: what a tokenizer says of a text takes far more room than its ids."""
+    for at in range(0, len(texts), _AT_ONCE):
+        yield tokenizer(list(texts[at : at + _AT_ONCE]), return_attention_mask=False, **options)["input_ids"]

@@ -47,7 +47,8 @@ class Passes:
         ``heldout`` are whole reports with a teacher's labels. Raises ``ConfigError`` (``config.value``) if there is
         nothing to learn.
         """
-        courses, crossed = [], None
+        courses: list[Course] = []
+        crossed: Crossed | None = None
         if self.recipe.weak.epochs:
             learned = encode(self.tokenizer, weak, self.recipe.max_length)
             in_turn = made if self.recipe.fresh else 0

@@ -110,10 +110,10 @@ class TrainRecipe(BaseModel):
     max_length: int = Field(default=200, ge=8, description="Most tokens of a sentence in training; the rest is cut.")
     heldout: float = Field(default=0.1, gt=0, lt=1, description="Share of the reports, by hash of text, to stop by.")
     made: int = Field(
-        default=450_000, ge=0, description="Sentences made of those of the reports and labeled by the teacher, in all."
+        default=150_000, ge=0, description="Sentences made of those of the reports and labeled by the teacher, in all."
     )
     fresh: bool = Field(
-        default=True, description="Whether each epoch reads a share of its own of the made sentences, or all of them."
+        default=False, description="Whether each epoch reads a share of its own of the made sentences, or all of them."
     )
     varied: float = Field(
         default=0.85, ge=0, le=1, description="Share of them in which findings and cues are exchanged."
@@ -121,6 +121,7 @@ class TrainRecipe(BaseModel):
     strange: float = Field(
         default=0.5, ge=0, le=1, description="Share of those in which words without meaning are exchanged, too."
     )
+    cut: float = Field(default=0.0, ge=0, le=1, description="Share of the cues put in of which only some words are.")
     trust: TrustRecipe = Field(default=TrustRecipe(), description="Weights of what the teacher is less certain of.")
     synonyms: SynonymRecipe | None = Field(
         default=SynonymRecipe(), description="When a word is taken for an unknown name of a finding; null is never."

@@ -52,6 +52,7 @@ from labeler.neural.data import (
     weak_examples,
     whole_reports,
 )
+from labeler.neural.encode import number_cut
 from labeler.neural.gold import Crossed, Gold, Scores, compare, no_finding_of, page, read_gold
 from labeler.neural.loop import Epoch, StepWatch, Watch, changed_run
 from labeler.neural.model import BertCnnConfig, BertCnnForLabels
@@ -192,7 +193,8 @@ def _untouched(target: OutputTarget, recipe: TrainRecipe, inputs: Sequence[Path 
 
 
 def _lessons(teacher: Any, reports: Sequence[Report], recipe: TrainRecipe, gold: Sequence[Path]) -> _Lessons:
-    sections, found = recipe.sections, None
+    sections = recipe.sections
+    found = None
     if gold:
         found = read_gold(gold, teacher.schema.labels, reports, recipe)
         known = {report.study_id for report in found.reports}
@@ -203,7 +205,7 @@ def _lessons(teacher: Any, reports: Sequence[Report], recipe: TrainRecipe, gold:
     teacher = ToldLabeler(teacher, suspected) if suspected else teacher
     sentences = [text[start:end] for text in texts for start, end in sentences_of(text)]
     variants = Variants(teacher, texts, recipe.label_schema)
-    made = variants.sentences(recipe.made, recipe.seed, varied=recipe.varied, strange=recipe.strange)
+    made = variants.sentences(recipe.made, recipe.seed, varied=recipe.varied, strange=recipe.strange, cut=recipe.cut)
     weak = weak_examples(teacher, [*sentences, *made], recipe.trust)
     weak_heldout = whole_reports(teacher, heldout, sections)
     return _Lessons(weak, weak_heldout, len(learned), len(made), found, tuple(suspected))
@@ -295,7 +297,6 @@ def _calibrate(passes: Passes, heldout: Examples, gold: Gold | None, crossed: Cr
 def _counts(
     collected: Collected, reports: Sequence[Report], lessons: _Lessons, tokenizer: PreTrainedTokenizerFast, length: int
 ) -> dict[str, int]:
-    ids = tokenizer(lessons.weak.texts, return_attention_mask=False, verbose=False)["input_ids"]
     return {
         "reports": len(reports),
         "left out": len(collected.reports) - len(reports),
@@ -308,7 +309,7 @@ def _counts(
         "unknown names": len(lessons.suspects),
         "gold": len(lessons.gold.examples) if lessons.gold else 0,
         "gold, said otherwise": len(lessons.gold.copies) if lessons.gold else 0,
-        "cut to max_length": sum(len(text) > length for text in ids),
+        "cut to max_length": number_cut(tokenizer, lessons.weak.texts, length),
         "word pieces": len(tokenizer),
     }
 

@@ -37,8 +37,6 @@ _CUE_PUT_AFTER: Final = 0.1
 _QUALIFIED: Final = 0.25
 _PLURAL: Final = 0.2
 _CROSSED: Final = 0.25
-# of the cues that are put in, the share of which only some words are
-_CUT: Final = 0.35
 # of the sentences whose other words are exchanged, the share of these words, and of those the share of made-up ones
 _WORDS_EXCHANGED: Final = 0.15
 _MADE_UP: Final = 0.3
@@ -88,15 +86,19 @@ class Variants:
         self._with_spans = [carrier for carrier in self._carriers if carrier.spans]
         self._between = _between(self._carriers)
         self._words = _other_words(self._carriers)
+        self._cut = 0.0
 
-    def sentences(self, number: int, seed: int, *, varied: float = 1.0, strange: float = 0.0) -> list[str]:
+    def sentences(
+        self, number: int, seed: int, *, varied: float = 1.0, strange: float = 0.0, cut: float = 0.0
+    ) -> list[str]:
         """``number`` sentences, a share ``varied`` of them changed, by ``seed`` alone; none of no sentences.
 
-        In a share ``strange`` of the changed ones the words that mean nothing to the teacher are exchanged, too.
+        In a share ``strange`` of the changed ones the words that mean nothing to the teacher are exchanged, too. Of a
+        share ``cut`` of the cues of several words only some are put in.
         """
         if not self._carriers:
             return []
-        chance = random.Random(seed)
+        chance, self._cut = random.Random(seed), cut
         return [self._sentence(chance, varied, strange) for _ in range(number)]
 
     def _sentence(self, chance: random.Random, varied: float, strange: float) -> str:
@@ -182,11 +184,12 @@ class Variants:
 
     def _cue(self, chance: random.Random, kinds: frozenset[str]) -> str:
         """A cue of one of the kinds, or some of its words."""
-        words = self._phrase(chance.choice([kind for kind in self._kinds if kind in kinds]), chance).split()
-        if len(words) > 1 and chance.random() < _CUT:
-            begin = chance.randrange(len(words))
-            words = words[begin : chance.randrange(begin, len(words)) + 1]
-        return " ".join(words)
+        phrase = self._phrase(chance.choice([kind for kind in self._kinds if kind in kinds]), chance)
+        words = phrase.split()
+        if not self._cut or len(words) < 2 or chance.random() >= self._cut:
+            return phrase
+        begin = chance.randrange(len(words))
+        return " ".join(words[begin : chance.randrange(begin, len(words)) + 1])
 
     def _phrase(self, kind: str, chance: random.Random) -> str:
         return chance.choice(chance.choice(self._pools[kind]))
