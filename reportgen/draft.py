@@ -192,7 +192,7 @@ def _desk(
     names = sorted({name for study in found for name in study.image_ids})
     sight = look(model, kept, names, seen or target.work / "sight")
     paths = {film.image_id: film.path for film in films}
-    asking = [[] for _ in found] if config.hints else None
+    asking: list[list[str]] | None = [[] for _ in found] if config.hints else None
     return Desk(found, sight, tokenizer, config.films, config.prompt_tokens, hints=asking), rejects + refused, paths
 
 

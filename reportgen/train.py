@@ -202,7 +202,8 @@ class Training:
             return
         sight, studies, meant = self.heldout
         labels, sizes = self.model.encoder.config.label_names, self.sizes_of_texts
-        asking, labeler = [[]] * len(studies), self.recipe.choice.labeler
+        asking: list[list[str]] = [[] for _ in studies]
+        labeler = self.recipe.choice.labeler
         views = opinions(self.model, Desk(studies, sight, self.tokenizer, *sizes, hints=asking), labeler)
         found = fit_judgement(views, meant, labels, labeler)
         self.model.config.judgement = found.as_config()

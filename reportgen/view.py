@@ -106,7 +106,8 @@ def _page(record: Record, reference: Report | None, reader: Any, maps: Any, note
     rows = [
         {
             "label": label, "draft": _WORDS[drafted[label]], "reference": _WORDS[meant.get(label)] if read else "",
-            "probability": record["probabilities"].get(label), "flag": flags.get(label, ""),
+            "probability": record["probabilities"].get(label), "judged": record.get("judged", {}).get(label),
+            "flag": flags.get(label, ""),
             "differs": bool(read) and _positive(drafted[label]) != _positive(meant.get(label)),
         }
         for label in drafted

@@ -4,7 +4,7 @@
 
 FOLDER is that of ``tests.benchmarks.vision_phantom`` (its corpus, split, cache and encoder are taken, or made). Steps:
 a decoder from the training reports (``report/pretrain-small``), a drafter (``report/phantom``), drafts of the test
-part (sampled until one says what encoder and drafter judge together, 16 at most; the same without the reports before,
+part (sampled until one says what encoder and drafter judge together, 8 at most; the same without the reports before,
 and greedy ones, merged and unmerged), and those of the registered generators: with the encoder's own thresholds, and
 (label-template, retrieval) with the drafter's.
 Labels of a draft are those that rules.v1 reads in it, surely or perhaps; truth is that of
@@ -45,7 +45,7 @@ REPLICATES = 2000
 BLIND = ("constant.v1", "most-common.v1", "random-train.v1")
 LOOKING = ("label-template.v1", "nearest-neighbour.v1", "retrieval.v1")
 NORMAL = "No Finding"
-CANDIDATES = 16
+CANDIDATES = 8
 
 
 def said(text):

@@ -28,6 +28,7 @@ from reportgen.sources import sources
 from reportgen.store import load_drafter
 from reportgen.targets import HINTS, PRIOR, REPORT, sections_of
 from reportgen.train import train
+from reportgen.view import view
 from tests.reportgen.drafting.conftest import COURSE, DECODER, read_records, training, write_corpus
 from vision.data import open_cache
 
@@ -107,6 +108,9 @@ def test_a_drafter_that_judges_says_so_in_its_drafts(judge, films, tmp_path):
         prompt = tokenizer.decode(record["prompt_ids"])
         said = prompt.partition(HINTS)[2].partition(REPORT)[0]
         assert said.split(", ") == [label for label, p in record["judged"].items() if p >= limits[label]] or said == ""
+    assert view(tmp_path / "d.jsonl", tmp_path / "site", most=2).pages == 2
+    pages = "".join(path.read_text() for path in (tmp_path / "site").rglob("*.html"))
+    assert "judged with the text" in pages
 
 
 def test_what_is_judged_comes_back_and_reads_film_and_text(judge, films, tmp_path):
