@@ -148,7 +148,7 @@ def fine_tuned(pack, weights, rows, labels, rate, seed, device):
     recipe = VisionRecipe.model_validate({
         "size": pack.films.shape[1], "backbone": recipe_of("none").backbone, "seed": seed,
         "augment": {"degrees": 5, "shift": 0.04, "zoom": 0.08, "flip": 0.5},
-        "training": {"epochs": 40, "patience": 40, "batch_size": 16, "learning_rate": rate, "weight_decay": 1e-2,
+        "training": {"epochs": 30, "patience": 30, "batch_size": 16, "learning_rate": rate, "weight_decay": 1e-2,
                      "warmup": 0.1, "ema": 0.95},
     })  # fmt: skip
     model = build(recipe, tuple(pack.labels[at] for at in labels), [-1] * len(labels)).to(device)
