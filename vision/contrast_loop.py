@@ -107,7 +107,7 @@ def _optimizer(model: Contrast, recipe: PretrainCourse) -> torch.optim.Optimizer
     if recipe.optimizer == "sgd":
         return torch.optim.SGD(weights, recipe.learning_rate, momentum=0.9, weight_decay=recipe.weight_decay)
     kind = torch.optim.Adam if recipe.optimizer == "adam" else torch.optim.AdamW
-    return kind(weights, recipe.learning_rate, weight_decay=recipe.weight_decay)
+    return kind(weights, recipe.learning_rate, weight_decay=recipe.weight_decay, fused=True)
 
 
 @dataclass(slots=True)

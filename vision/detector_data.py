@@ -183,7 +183,8 @@ def repeats(films: BoxedFilms, labels: int, share: float) -> Array:
     for row, of in enumerate(films.labels):
         has[row, of] = True
     factors = np.maximum(1.0, np.sqrt(share / np.maximum(has.mean(axis=0), 1e-12)))
-    return np.where(has, factors, 1.0).max(axis=1, initial=1.0)
+    often: Array = np.where(has, factors, 1.0).max(axis=1, initial=1.0)
+    return often
 
 
 def epoch_order(often: Array, draw: np.random.Generator) -> NDArray[np.int64]:
@@ -191,16 +192,16 @@ def epoch_order(often: Array, draw: np.random.Generator) -> NDArray[np.int64]:
 
     All epochs have the same length: the sum of ``often``, rounded.
     """
-    ends = np.cumsum(often)
-    count = round(float(ends[-1]))
+    count = round(float(often.sum()))
     if count == len(often):
         return draw.permutation(count)
     # places at equal distances from a start by chance: a film gets its whole part for certain
     mixed = draw.permutation(len(often))
     ends = np.cumsum(often[mixed])
     places = (np.arange(count) + draw.random()) * (ends[-1] / count)
-    rows = mixed[np.minimum(np.searchsorted(ends, places, side="right"), len(often) - 1)]
-    return draw.permutation(rows)
+    rows: NDArray[np.int64] = mixed[np.minimum(np.searchsorted(ends, places, side="right"), len(often) - 1)]
+    draw.shuffle(rows)
+    return rows
 
 
 def targets(

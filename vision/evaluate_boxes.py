@@ -40,11 +40,13 @@ _PRECISION_REPLICATES = 1000
 
 @dataclass(frozen=True, slots=True)
 class BoxChoices:
-    """Overlap that a hit must exceed, replicates of the bootstrap (those of average precision at most 1,000), seed."""
+    """Overlap that a hit must exceed, replicates of the bootstrap (those of average precision at most 1,000), seed;
+    ``labels`` that are measured, all that have a box if none are named."""
 
     iou: float = IOU
     replicates: int = 10_000
     seed: int = 0
+    labels: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +73,7 @@ def evaluate_boxes(
     These are the images of the detections; where their file names none, all that either file names. Patients are
     those in the file of detections, else those of ``corpus``; else an image is its own. Raises as ``read_detections``,
     ``read_boxes``; ``DataError`` (``vision.no_boxes``) if no box lies on a film that was looked at; ``ConfigError``
-    (``config.value``) for an overlap that is none.
+    (``config.value``) for an overlap that is none, and for a label without a box there.
     """
     if not 0 < choices.iou < 1 or choices.replicates < 0:
         raise ConfigError("config.value", "an overlap lies between 0 and 1, and replicates are not negative",
@@ -98,7 +100,9 @@ def evaluate_boxes(
     notes += [f"{away:,} boxes are on films that were not looked at, left out"] * bool(away)
     readers = {box.reader for box in layer.boxes if box.corners is not None}
     notes += [f"boxes of {len(readers)} readers, each counted as a lesion of its own"] * (len(readers) > 1)
-    labels = tuple(dict.fromkeys(label for of in drawn.values() for label in of))
+    labels = _labels(dict.fromkeys(label for of in drawn.values() for label in of), choices)
+    missed = [label for label in labels if found.labels and label not in found.labels]
+    notes += [f"drawn, but no label of the detections: {', '.join(missed)}; --label leaves such out"] * bool(missed)
     unknown = [label for label in found.labels if label not in labels]
     notes += [f"found, but never drawn, and not measured: {', '.join(unknown)}"] * bool(unknown)
     frame = _frame(looked)
@@ -113,6 +117,14 @@ def evaluate_boxes(
         len(found.detections) + len(found.rejects) + len(layer.boxes) + len(problems),
         (*found.rejects, *rejects), tuple(notes),
     )  # fmt: skip
+
+
+def _labels(drawn: Mapping[str, None], choices: BoxChoices) -> tuple[str, ...]:
+    lacking = [label for label in choices.labels if label not in drawn]
+    if lacking:
+        raise ConfigError("config.value", f"no box of the label {lacking[0]!r} lies on a film that was looked at",
+                          where="--label", hint=f"boxes have {', '.join(drawn)}")  # fmt: skip
+    return choices.labels or tuple(drawn)
 
 
 def _looked(

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from vision.evaluate import Evaluation
+    from vision.evaluate_boxes import BoxChoices
 
 
 def evaluate_cli(
@@ -55,6 +56,10 @@ def evaluate_cli(
         ),
     ] = False,
     iou: Annotated[float, typer.Option(metavar="P", help="Overlap that a detection must exceed, with --boxes.")] = 0.4,
+    label: Annotated[
+        list[str] | None,
+        typer.Option("--label", metavar="NAME", help="Measure only this label, with --boxes; repeatable."),
+    ] = None,
     sensitivity: Annotated[float, typer.Option(metavar="P", help="Target of the threshold by sensitivity.")] = 0.9,
     specificity: Annotated[float, typer.Option(metavar="P", help="Target of the threshold by specificity.")] = 0.9,
     replicates: Annotated[int, typer.Option(metavar="N", help="Bootstrap replicates; 0 for no intervals.")] = 10_000,
@@ -71,12 +76,14 @@ def evaluate_cli(
     from rich.console import Console
 
     from vision.evaluate import Choices, evaluate, to_json, write
+    from vision.evaluate_boxes import BoxChoices
 
     begun = monotonic()
     allowed = allowance(max_failures)
     if boxes:
         _refuse_beside_boxes(thresholds_from, subgroups, compare)
-        _evaluate_boxes(predictions, labels, out, corpus, iou, replicates, seed, max_failures, as_json=json_)
+        measured = BoxChoices(iou, replicates, seed, tuple(dict.fromkeys(label or ())))
+        _evaluate_boxes(predictions, labels, out, corpus, measured, max_failures, as_json=json_)
         return
     validation, _, validation_labels = (thresholds_from or "").partition(",")
     choices = Choices(uncertain, blank, unit, sensitivity, specificity, replicates, seed)
@@ -115,18 +122,18 @@ def _refuse_beside_boxes(*given: object) -> None:
 
 
 def _evaluate_boxes(
-    detections: Path, truth: Path, out: Path, corpus: Path | None, iou: float, replicates: int, seed: int,
-    max_failures: str, *, as_json: bool,
+    detections: Path, truth: Path, out: Path, corpus: Path | None, choices: BoxChoices, max_failures: str, *,
+    as_json: bool,
 ) -> None:  # fmt: skip
     import json
     from time import monotonic
 
-    from vision.evaluate_boxes import BoxChoices, box_grids, evaluate_boxes, to_json, write
+    from vision.evaluate_boxes import box_grids, evaluate_boxes, to_json, write
     from vision.tables import to_text
 
     begun, allowed = monotonic(), allowance(max_failures)
     with watching() as watch:
-        found = evaluate_boxes(detections, truth, corpus=corpus, choices=BoxChoices(iou, replicates, seed), watch=watch)
+        found = evaluate_boxes(detections, truth, corpus=corpus, choices=choices, watch=watch)
         inputs = [path for path in (detections, truth, corpus) if path]
         target = write(found, out, inputs=inputs, command=sys.argv, begun=begun)
     if as_json:

@@ -20,6 +20,7 @@ import json
 import sys
 import tempfile
 import time
+from dataclasses import asdict
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -30,7 +31,7 @@ from accelerate import Accelerator
 from vision.batches import Store
 from vision.build import build
 from vision.contrast import weights_of
-from vision.contrast_loop import PretrainStage, pretrain_loop
+from vision.contrast_loop import PretrainEpoch, PretrainStage, pretrain_loop
 from vision.contrast_recipe import PretrainVisionRecipe
 from vision.data import Films
 from vision.forward import film_logits
@@ -148,7 +149,7 @@ def fine_tuned(pack, weights, rows, labels, rate, seed, device):
     recipe = VisionRecipe.model_validate({
         "size": pack.films.shape[1], "backbone": recipe_of("none").backbone, "seed": seed,
         "augment": {"degrees": 5, "shift": 0.04, "zoom": 0.08, "flip": 0.5},
-        "training": {"epochs": 40, "patience": 40, "batch_size": 16, "learning_rate": rate, "weight_decay": 1e-2,
+        "training": {"epochs": 30, "patience": 30, "batch_size": 16, "learning_rate": rate, "weight_decay": 1e-2,
                      "warmup": 0.1, "ema": 0.95},
     })  # fmt: skip
     model = build(recipe, tuple(pack.labels[at] for at in labels), [-1] * len(labels)).to(device)
@@ -182,15 +183,29 @@ def learned(pack, model, recipe, rows, labels, device):
         return course.best_score, film_logits(model, stores[2], np.arange(len(test)), 256)
 
 
-def one_seed(pack, seed, objective, epochs, out, device, say, share=SHARE):
+def begun_with(pack, objective, epochs, seed, device, out, one):
+    """The weights of a start, and its last epoch; with ``one`` those of the one pretraining run of all seeds."""
+    if objective == "none":
+        return None, None
+    if not one:
+        return pretrained(pack, objective, epochs, seed, device)
+    kept = out / f"{objective}.pt"
+    if not kept.is_file():
+        weights, last = pretrained(pack, objective, epochs, 0, device)
+        torch.save({"weights": weights, "last": asdict(last)}, kept)
+    made = torch.load(kept, weights_only=True)
+    return made["weights"], PretrainEpoch(**made["last"])
+
+
+def one_seed(pack, seed, objective, epochs, out, device, say, share=SHARE, one=False):
     """Pretrain, train on few labels, and write the scores of the test part."""
     begun, cpu = time.perf_counter(), time.process_time()
-    weights, last = (None, None) if objective == "none" else pretrained(pack, objective, epochs, seed, device)
+    out.mkdir(parents=True, exist_ok=True)
+    weights, last = begun_with(pack, objective, epochs, seed, device, out, one)
     spent = time.process_time() - cpu
     rows, labels = few(pack, seed, share)
     tried = [(*fine_tuned(pack, weights, rows, labels, rate, seed, device), rate) for rate in RATES]
     best, scores, rate = max(tried, key=lambda each: each[0])
-    out.mkdir(parents=True, exist_ok=True)
     np.savez(out / f"{objective}-{seed}.npz", scores=scores, labels=labels)
     say(measured="start", objective=objective, seed=seed, films=len(rows), labels=len(labels), rate=rate,
         validation_auroc=round(best, 4), pretraining_cpu_s=round(spent, 1),
@@ -252,6 +267,7 @@ def main():
     parser.add_argument("--size", type=int, default=64)
     parser.add_argument("--labels", type=Path)
     parser.add_argument("--share", type=float, default=SHARE)
+    parser.add_argument("--one", action="store_true", help="One pretraining run for all seeds, of seed 0")
     parser.add_argument("--objectives", default=",".join(OBJECTIVES))
     args = parser.parse_args()
     if args.part == "pack":
@@ -263,7 +279,8 @@ def main():
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         for seed in map(int, args.seeds.split(",")):
             for objective in args.objectives.split(","):
-                one_seed(read_pack(args.folders[0]), seed, objective, args.epochs, args.out, device, say, args.share)
+                one_seed(read_pack(args.folders[0]), seed, objective, args.epochs, args.out, device, say, args.share,
+                         args.one)  # fmt: skip
 
 
 if __name__ == "__main__":

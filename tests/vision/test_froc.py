@@ -204,6 +204,19 @@ def test_the_command_measures_and_writes(radloop, files):
         assert {row["measure"] for row in csv.DictReader(table)} >= {"froc", "ap", "ap50", "sensitivity at 0.25"}
 
 
+def test_labels_that_nobody_looked_for_are_said_and_can_be_left_out(radloop, files):
+    with (files / "truth.csv").open("a") as truth:
+        truth.write("f2,Fracture,5,5,9,9\n")
+    given = ("vision", "evaluate", files / "found.json", files / "truth.csv", "--boxes", "--replicates", "0", "--json")
+    every = radloop(*given, "-o", files / "every")
+    assert "no label of the detections: Fracture" in every.err
+    assert json.loads(every.out)["labels"]["mean"]["froc"]["value"] == 0.25
+    one = radloop(*given, "--label", "Nodule", "-o", files / "one")
+    assert "Fracture" not in one.err and set(json.loads(one.out)["labels"]) == {"Nodule", "mean"}
+    none = radloop(*given, "--label", "Mass", "-o", files / "none")
+    assert none.code == 2 and "config.value" in none.err and "Fracture" in none.err
+
+
 def test_bad_files_are_said_in_a_line(radloop, files):
     (files / "odd.csv").write_text("image_id,class_name,x_min,y_min,x_max,y_max\nf9,Nodule,0,0,5,5\n")
     (files / "list.json").write_text("[]")
