@@ -21,8 +21,8 @@ Verdict = Literal["equal", "same", "differs", "missing", "added"]
 
 #: What a run has anew each time: not compared.
 _VOLATILE: Final = frozenset({
-    "bytes", "command", "commands", "config_sha256", "cpu_seconds", "created", "directory", "made_at", "seconds",
-    "environment", "versions", "wall_seconds",
+    "bytes", "command", "commands", "config_sha256", "cpu_seconds", "created", "directory", "drawn_at", "environment",
+    "made_at", "seconds", "versions", "wall_seconds",
 })  # fmt: skip
 _SHARE: Final = 1e-6
 _NEAR: Final = 1e-9
