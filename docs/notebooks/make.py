@@ -21,11 +21,13 @@ from nbclient import NotebookClient
 HERE = Path(__file__).parent
 # its functions have no types
 _nbformat: Any = nbformat
-#: What differs from run to run: times, places, memory addresses.
 _BLOCK = re.compile(r"^```(python|bash)([^\n]*)\n(.*?)^```$", re.M | re.S)
 #: Colours and bold, which a notebook's kernel asks every program for.
 _ANSI = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
-_VOLATILE = re.compile(r"\d+(\.\d+)? ?(s|ms|seconds)\b|/\S*/|\b0x[0-9a-f]+|[0-9a-f]{32,}")
+#: What differs from run to run: moments, rates, times, places, memory addresses, hashes.
+_VOLATILE = re.compile(
+    r"\d{4}-\d\d-\d\dT[\d:.+]+|[\d,]+/s\b|\d+(\.\d+)? ?(s|ms|seconds)\b|/\S*/|\b0x[0-9a-f]+|[0-9a-f]{32,}"
+)
 
 
 def sources() -> list[Path]:
@@ -78,12 +80,13 @@ def _joined(outputs: list[Any]) -> list[Any]:
         if output.output_type != "stream":
             kept.append(output)
             continue
-        output.text = _ANSI.sub("", output.text)
         if output.name in streams:
             streams[output.name].text += output.text
         else:
             streams[output.name] = output
             kept.append(output)
+    for output in streams.values():
+        output.text = _ANSI.sub("", output.text)
     return sorted(kept, key=lambda output: output.get("name", "") == "stderr")
 
 
