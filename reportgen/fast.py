@@ -231,12 +231,13 @@ class Greedy:
 
     def _record(self) -> None:
         spans = sorted({self._span_of(done) for done in range(1, self.most)})
-        pool = None
+        pool, position = None, self.position.clone()
         for span in spans:
             self._attend(span)
             # each recording takes some steps of its own: from the beginning, or they run over the end
             self.place.fill_(self.before)
             self.turn.zero_()
+            self.position.copy_(position)
             self._graphs[span] = graph = torch.cuda.CUDAGraph()
             self._warm()
             with torch.cuda.graph(graph, pool=pool):

@@ -89,7 +89,9 @@ def _judged(model: Drafter, desk: Desk, rows: NDArray[np.int64], *, blind: bool)
     batch = desk.batch(rows, targets=False)
     films = hidden_from(batch.films) if blind else batch.films
     ids = batch.ids.to(model.device)
-    output = model(films.to(model.device), ids, batch.mask.to(model.device), output_hidden_states=True)
+    output = model(
+        films.to(model.device), ids, batch.mask.to(model.device), output_hidden_states=True, logits_to_keep=1
+    )
     found: NDArray[np.float64] = model.judged(output.hidden_states[-1], ids).cpu().numpy().astype(np.float64)
     return found
 
