@@ -31,7 +31,7 @@ from reportgen.model import Drafter
 from reportgen.records import DraftSummary, Record, Recorder, publish
 from reportgen.sources import sources
 from reportgen.store import load_drafter, weights_sha256
-from reportgen.targets import sections_of
+from reportgen.targets import mentions_prior, sections_of
 from vision.data import open_cache, rejects_of
 
 
@@ -126,12 +126,18 @@ class Drafting:
                 break
         return [best[row] for row in rows]
 
-    def _worth(self, row: int, record: Record) -> tuple[bool, float, float]:
+    def _worth(self, row: int, record: Record) -> tuple[bool, bool, float, float]:
         fit = agreement(self._states(record), self.decided.of(row), self.decided.limits)
-        return bool(record["text"]), fit, record["confidence"] or 0.0
+        return bool(record["text"]), not self._invents(row, record), fit, record["confidence"] or 0.0
 
     def _agrees(self, row: int, record: Record) -> bool:
-        return bool(record["text"]) and agrees(self._states(record), self.decided.of(row), self.decided.limits)
+        if not record["text"] or self._invents(row, record):
+            return False
+        return agrees(self._states(record), self.decided.of(row), self.decided.limits)
+
+    def _invents(self, row: int, record: Record) -> bool:
+        """Whether a draft compares with a report that the decoder was not given."""
+        return not self.desk.studies[row].before and mentions_prior(record["text"])
 
     def _states(self, record: Record) -> dict[str, Any]:
         return {label: record["labels"].get(label) for label in self.recorder.reader.schema.labels}

@@ -19,6 +19,7 @@ from reportgen.generate import Decoding
 from reportgen.hints import thresholds_of
 from reportgen.loop import fit
 from reportgen.store import load_drafter
+from reportgen.targets import mentions_prior
 from reportgen.train import train
 from tests.reportgen.drafting.conftest import DECODER, read_records, training, write_corpus
 
@@ -141,7 +142,8 @@ def test_an_interrupted_draft_goes_on_to_the_same_file(drafter, films, tmp_path)
 
 def _worth(record, thresholds):
     states = {label: record["labels"].get(label) for label in thresholds}
-    return bool(record["text"]), agreement(states, record["probabilities"], thresholds)
+    fit = agreement(states, record["probabilities"], thresholds)
+    return bool(record["text"]), not mentions_prior(record["text"]), fit
 
 
 def test_of_candidates_the_one_that_fits_the_encoder_is_kept(drafter, films, tmp_path):
