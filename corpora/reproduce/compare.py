@@ -127,8 +127,8 @@ def _is_moved(path: str, moved: Mapping[str, str]) -> bool:
 
 
 def _csv(old: Path, new: Path, moved: Mapping[str, str]) -> str:
-    rows = (list(csv.reader(io.StringIO(path.read_text(encoding="utf-8"), newline=""))) for path in (old, new))
-    return _difference(*rows, moved)
+    one, other = (list(csv.reader(io.StringIO(path.read_text(encoding="utf-8"), newline=""))) for path in (old, new))
+    return _difference(one, other, moved)
 
 
 def _parquet(old: Path, new: Path, moved: Mapping[str, str]) -> str:
@@ -169,10 +169,8 @@ def _rows(path: Path) -> dict[str, list[dict[str, Any]]]:
 
 
 def _text(old: Path, new: Path, moved: Mapping[str, str]) -> str:
-    texts = []
-    for path in (old, new):
-        texts.append(_SECONDS.sub("#", _unmoved(path.read_text(encoding="utf-8"), moved)))
-    return _text_difference(*texts)
+    one, other = (_SECONDS.sub("#", _unmoved(path.read_text(encoding="utf-8"), moved)) for path in (old, new))
+    return _text_difference(one, other)
 
 
 _KINDS: Final[dict[str, Callable[[Path, Path, Mapping[str, str]], str]]] = {
