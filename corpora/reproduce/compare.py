@@ -10,6 +10,7 @@ import csv
 import io
 import json
 import math
+import os
 import re
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping
@@ -24,6 +25,8 @@ _VOLATILE: Final = frozenset({
     "bytes", "command", "commands", "config_sha256", "cpu_seconds", "created", "directory", "drawn_at", "environment",
     "made_at", "seconds", "versions", "wall_seconds",
 })  # fmt: skip
+#: Sets, which peft writes in no order.
+_SETS: Final = frozenset({"target_modules"})
 _SHARE: Final = 1e-6
 _NEAR: Final = 1e-9
 _WEIGHTS: Final = 1e-4
@@ -116,19 +119,20 @@ def _manifest(old: Path, new: Path, moved: Mapping[str, str]) -> str:
         for given in made.get("inputs", ()):
             if isinstance(given, dict):
                 given.pop("files", None)
-                if str(given.get("path", "")).endswith("manifest.json") or _is_moved(str(given.get("path")), moved):
+                place = Path(str(made.get("directory", "")), str(given.get("path", "")))
+                if place.name.endswith("manifest.json") or _is_moved(place, moved):
                     given.pop("sha256", None)
     return _difference(one, other, moved)
 
 
-def _is_moved(path: str, moved: Mapping[str, str]) -> bool:
-    whole = str(Path(path).absolute())
-    return any(whole.startswith(root) or path.startswith(root) for pair in moved.items() for root in pair)
+def _is_moved(place: Path, moved: Mapping[str, str]) -> bool:
+    whole = Path(os.path.normpath(place.absolute()))
+    return any(whole.is_relative_to(root) for pair in moved.items() for root in pair)
 
 
 def _csv(old: Path, new: Path, moved: Mapping[str, str]) -> str:
-    rows = (list(csv.reader(io.StringIO(path.read_text(encoding="utf-8"), newline=""))) for path in (old, new))
-    return _difference(*rows, moved)
+    one, other = (list(csv.reader(io.StringIO(path.read_text(encoding="utf-8"), newline=""))) for path in (old, new))
+    return _difference(one, other, moved)
 
 
 def _parquet(old: Path, new: Path, moved: Mapping[str, str]) -> str:
@@ -169,10 +173,8 @@ def _rows(path: Path) -> dict[str, list[dict[str, Any]]]:
 
 
 def _text(old: Path, new: Path, moved: Mapping[str, str]) -> str:
-    texts = []
-    for path in (old, new):
-        texts.append(_SECONDS.sub("#", _unmoved(path.read_text(encoding="utf-8"), moved)))
-    return _text_difference(*texts)
+    one, other = (_SECONDS.sub("#", _unmoved(path.read_text(encoding="utf-8"), moved)) for path in (old, new))
+    return _text_difference(one, other)
 
 
 _KINDS: Final[dict[str, Callable[[Path, Path, Mapping[str, str]], str]]] = {
@@ -191,7 +193,8 @@ def _difference(one: Any, other: Any, moved: Mapping[str, str], place: str = "")
         for key in sorted(keys, key=str):
             if (key in one) != (key in other):
                 return f"{place}{key} is in one only"
-            if why := _difference(one[key], other[key], moved, f"{place}{key} / "):
+            a, b = (_in_order(each) if key in _SETS else each for each in (one[key], other[key]))
+            if why := _difference(a, b, moved, f"{place}{key} / "):
                 return why
         return ""
     if isinstance(one, list) and isinstance(other, list):
@@ -200,6 +203,10 @@ def _difference(one: Any, other: Any, moved: Mapping[str, str], place: str = "")
         found = (_difference(a, b, moved, f"{place}{at} / ") for at, (a, b) in enumerate(zip(one, other, strict=True)))
         return next((why for why in found if why), "")
     return "" if _alike(one, other, moved) else (place.removesuffix(" / ")[-_SHOWN:] or "its content")
+
+
+def _in_order(value: Any) -> Any:
+    return sorted(value, key=str) if isinstance(value, list) else value
 
 
 def _is_volatile(key: Any, one: dict[Any, Any], other: dict[Any, Any]) -> bool:

@@ -43,7 +43,7 @@ def cleaned(files: Files) -> Section:
         "Headers by PS3.15 Annex E, reports by what the headers say and by patterns, text in the pixels blacked out; a "
         "scan that shares no code with that looks for what is left. Of text in pixels both find a part: films of few "
         "pixels are the hardest, and what is listed is for a person to look at.",
-        Figure("left, by the scan", shown(len(found["findings"])), scan, "findings"),
+        Figure("left in headers and reports", shown(len(found["findings"])), scan, "findings"),
     )  # fmt: skip
     counts = files.json(made)["counts"]
     section.figures.append(files.figure("films", made, "counts", "images"))

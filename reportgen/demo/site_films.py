@@ -35,8 +35,8 @@ def eye(files: Files) -> Section:
     section.grids.append(Grid("The encoder on the test part", ("label", "positive", "AUROC", "AUPRC"), rows, found))
     scores = files.json(pointing)["scores"]
     if scores:
-        rows = [(label, shown(row["pointing"]["n"]), shown(row["pointing"])) for label, row in scores.items()]
-        section.grids.append(Grid("Maps against boxes", ("label", "maps", "highest point in a box"), rows, pointing))
+        hits = [(label, shown(row["pointing"]["n"]), shown(row["pointing"])) for label, row in scores.items()]
+        section.grids.append(Grid("Maps against boxes", ("label", "maps", "highest point in a box"), hits, pointing))
     for name, says in (("roc.svg", "ROC curves"), ("calibration.svg", "Calibration")):
         if files.has(f"{EVALUATION}/plots/{name}"):
             section.pictures.append(Picture(says, found, file=f"{EVALUATION}/plots/{name}"))
@@ -95,10 +95,7 @@ def _beside(files: Files, records: list[dict[str, Any]], table: str) -> list[Pai
         read = "\n".join(f"{name.capitalize()}: {text}" for name, text in read_sections(report))
         meant = reader(report).asserted()
         said = {label: state for label, state in record["labels"].items() if state is not None}
-        notes = [
-            (label, f"draft {_WORDS.get(said.get(label), 'not mentioned')}, report {_word(meant.get(label))}")
-            for label in meant | said
-        ]
+        notes = [(label, f"draft {_word(said.get(label))}, report {_word(meant.get(label))}") for label in meant | said]
         link = f"{PAGES}/{number:04d}.html" if number <= pages else ""
         pair = Pair(f"Study {record['study_id']}", "draft", record["text"], "report", read, table, notes, link)
         pairs.append((sum(state in (1, -1) for state in meant.values()), pair))
