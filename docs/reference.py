@@ -14,7 +14,7 @@ from typer.main import get_group
 from corpora import registry
 from corpora.cli import app
 
-NOUNS = {"commands": "commands of `radloop`", "demos": "steps of `radloop demo`", "validators": "what validates a file"}
+NOUNS = {"commands": "commands of `radloop`", "validators": "what validates a file"}
 
 
 def commands() -> Iterator[tuple[str, Any]]:

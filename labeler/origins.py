@@ -14,7 +14,7 @@ from labeler.several import schemas_in
 _PACKAGES: Final = ("spacy", "negspacy")
 _TRAINED_BY: Final = ("torch", "transformers", "tokenizers")
 # what a trained labeler's labels depend on, in its folder
-_TRAINED: Final = ("config.json", "model.safetensors", "tokenizer.json", "hybrid.yaml")
+_TRAINED: Final = ("config.json", "model.safetensors", "tokenizer.json", "hybrid.yaml", "synonyms.jsonl")
 
 
 def files_of(labeler: str, schema: str, language: str = DEFAULT_LANGUAGE) -> list[str]:

@@ -58,7 +58,7 @@ def find_lines(grey: Greys) -> list[Line]:
 
 def _sizes(shape: tuple[int, ...]) -> tuple[int, ...]:
     """Windows of the top-hat: a little wider than the strokes of small and of large characters."""
-    return (9, 21) if max(shape) > 1000 else (7, 13)
+    return (9, 21) if max(shape) > 1200 else (7, 13)
 
 
 def _pieces(mask: NDArray[np.bool_]) -> Pieces:
