@@ -224,7 +224,8 @@ class Drafter(PreTrainedModel):  # type: ignore[no-untyped-call]
 
     def judged(self, hidden: Tensor, input_ids: Tensor) -> Tensor:
         """Its own logits [B, L] of the labels, from the last hidden states [B, T', D] over films and text [B, T]."""
-        asked = (input_ids == self.config.judge_token).int()
+        token = self.config.judge_token
+        asked = torch.eq(input_ids, -1 if token is None else token).int()
         # the last such token: what a report says cannot be one, and a row without any reads its end
         behind = asked.flip(1).argmax(dim=1)
         rows = torch.arange(len(hidden), device=hidden.device)

@@ -68,7 +68,8 @@ class Rewarding:
         scores = logits[:, :-1].float().log_softmax(dim=-1)
         learned = batch.labels[:, -longest:].to(device)
         log = scores.gather(2, learned.clamp_min(0)[..., None])[..., 0] * (learned != _IGNORED)
-        return log.sum(dim=1) / (learned != _IGNORED).sum(dim=1)
+        mean: Tensor = log.sum(dim=1) / (learned != _IGNORED).sum(dim=1)
+        return mean
 
 
 def _with(batch: Batch, texts: Sequence[Sequence[int]], pad: int) -> Batch:

@@ -148,7 +148,7 @@ def build(vision: Path, recipe: ReportTrainRecipe) -> tuple[Drafter, Any]:
     config = DrafterConfig(
         eye.config, decoder.config, recipe.side, recipe.films, recipe.hints, None, recipe.indication, recipe.prior,
         recipe.prompt_tokens, recipe.max_tokens, recipe.cells,
-        tokenizer.convert_tokens_to_ids(HINTS) if recipe.judge else None,
+        tokenizer.get_vocab()[HINTS] if recipe.judge else None,
     )  # fmt: skip
     model = Drafter(config)
     model.encoder.load_state_dict(eye.state_dict())

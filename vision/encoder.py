@@ -149,10 +149,12 @@ class FilmEncoder(PreTrainedModel):  # type: ignore[no-untyped-call]
         pooled = gathered(feature_map, self.config.gather)
         if not self.config.gather.endswith("peak"):
             return self.head(self.drop(pooled)), pooled
-        *of_mean, of_place = self.head.weight.split(feature_map.shape[1], dim=1)
-        placed = torch.einsum("bchw,kc->bkhw", self.drop(feature_map), of_place).float().flatten(2)
+        weight, width = self.head.weight, feature_map.shape[1]
+        placed = torch.einsum("bchw,kc->bkhw", self.drop(feature_map), weight[:, -width:]).float().flatten(2)
         highest = (torch.logsumexp(_SHARP * placed, dim=2) - math.log(placed.shape[2])) / _SHARP
-        return highest + (linear(self.drop(pooled), of_mean[0], self.head.bias) if of_mean else self.head.bias), pooled
+        if weight.shape[1] == width:
+            return highest + self.head.bias, pooled
+        return highest + linear(self.drop(pooled), weight[:, :-width], self.head.bias), pooled
 
     def own_logits(self, outputs: Tensor) -> Tensor:
         """A logit [B, L] for each label from the head's outputs [B, K], parents aside."""

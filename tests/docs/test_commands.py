@@ -19,7 +19,10 @@ def group():
 
 
 def fault(words):
-    """What is wrong with a command, or None."""
+    """What is wrong with a command, or None; what stands behind ``--`` is a command itself."""
+    if "--" in words:
+        at = words.index("--")
+        return fault(words[:at]) or fault(words[at + 2 :])
     command, names = group(), ["radloop"]
     context = command.make_context("radloop", [], resilient_parsing=True)
     while hasattr(command, "get_command"):
