@@ -14,9 +14,11 @@ demo: $(STAMP)
 test: $(STAMP)
 	$(PYTEST) -n 2
 
-# not in parallel: some of them measure time
+# those outside SIDE not in parallel: some of them measure time
+SIDE := tests/docs tests/demo tests/corpora/reproduce tests/reportgen/drafting
 test-slow: $(STAMP)
-	$(PYTEST) -m slow
+	$(PYTEST) -m slow -n 2 --dist loadfile $(SIDE)
+	$(PYTEST) -m slow $(SIDE:%=--ignore=%)
 
 # needs chromium
 test-browser: $(STAMP)

@@ -66,6 +66,7 @@ def _round(command: list[str], moments: random.Random, longest: float, kills: in
         while time.monotonic() < deadline and process.poll() is None:
             time.sleep(0.02)
         if process.poll() is not None:
+            process.end()
             break
         if alone:
             process.send_signal(signal.SIGKILL)
