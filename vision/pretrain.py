@@ -23,10 +23,11 @@ from typing import Any, Final
 
 from corpora.accelerating import accelerator_of, begin_together, quiet
 from corpora.allowance import allowance
+from corpora.complete import read_complete
 from corpora.config import config_sha256
 from corpora.errors import ConfigError, DataError, RunError
 from corpora.images.cache import Film, ImageCache
-from corpora.runs import OutputTarget, atomic_writer, discard_work, hash_input, output_target, write_manifest, writing
+from corpora.runs import OutputTarget, atomic_writer, discard_work, output_target, write_manifest, writing
 from corpora.store import read_studies
 from corpora.types import Provenance, Reject
 from vision.batches import Store
@@ -195,19 +196,7 @@ def _key(recipe: PretrainVisionRecipe, films: Sequence[Film], cache: ImageCache,
 
 
 def _untouched(target: OutputTarget, recipe: PretrainVisionRecipe, inputs: Sequence[Path]) -> PretrainSummary:
-    try:
-        made = json.loads(target.manifest.read_text(encoding="utf-8"))
-        lines = (target.out / HISTORY).read_text(encoding="utf-8").splitlines()
-        epochs = tuple(PretrainEpoch(**json.loads(line)) for line in lines)
-        before = (made["config_sha256"], [given["sha256"] for given in made["inputs"]])
-        counts, seconds = made["counts"], made["wall_seconds"]
-    except (OSError, ValueError, KeyError, TypeError):
-        hint = "run without --resume to start over"
-        raise RunError(
-            "run.damaged", "its manifest or history cannot be read", where=str(target.out), hint=hint
-        ) from None
-    if before != (config_sha256(recipe), [hash_input(given, [target.out])["sha256"] for given in inputs]):
-        raise changed_run(target.out)
+    counts, epochs, seconds = read_complete(target, HISTORY, PretrainEpoch, recipe, inputs, changed_run)
     return PretrainSummary(target.out, counts, epochs, (), seconds, untouched=True)
 
 

@@ -25,6 +25,7 @@ import torch
 from transformers import AutoModelForMaskedLM, AutoTokenizer, PreTrainedTokenizerFast
 
 from corpora.accelerating import accelerator_of, begin_together, quiet
+from corpora.complete import read_complete
 from corpora.config import config_sha256
 from corpora.errors import DataError, RunError
 from corpora.readers import ReadOptions
@@ -32,7 +33,6 @@ from corpora.runs import (
     OutputTarget,
     atomic_writer,
     discard_work,
-    hash_input,
     output_target,
     write_manifest,
     writing,
@@ -194,16 +194,5 @@ def _publish(
 
 def _untouched(target: OutputTarget, recipe: PretrainRecipe, inputs: Sequence[str]) -> PretrainSummary:
     """What the manifest says of a complete run, if it is this one."""
-    try:
-        made = json.loads(target.manifest.read_text(encoding="utf-8"))
-        lines = (target.out / HISTORY).read_text(encoding="utf-8").splitlines()
-        epochs = tuple(PretrainEpoch(**json.loads(line)) for line in lines)
-        before = (made["config_sha256"], [given["sha256"] for given in made["inputs"]])
-        counts, seconds = made["counts"], made["wall_seconds"]
-    except (OSError, ValueError, KeyError, TypeError):
-        hint = "run without --resume to start over"
-        message = "its manifest or history cannot be read"
-        raise RunError("run.damaged", message, where=str(target.out), hint=hint) from None
-    if before != (config_sha256(recipe), [hash_input(given, [target.out])["sha256"] for given in inputs]):
-        raise changed_run(target.out)
+    counts, epochs, seconds = read_complete(target, HISTORY, PretrainEpoch, recipe, inputs, changed_run)
     return PretrainSummary(target.out, counts, epochs, seconds, untouched=True)

@@ -25,14 +25,13 @@ from numpy.typing import NDArray
 from transformers import AutoConfig, AutoModel, AutoTokenizer, PreTrainedTokenizerFast
 
 from corpora.accelerating import accelerator_of, begin_together, quiet
-from corpora.config import config_sha256
+from corpora.complete import read_complete
 from corpora.errors import ConfigError, DataError, RunError
 from corpora.readers import ReadOptions
 from corpora.runs import (
     OutputTarget,
     atomic_writer,
     discard_work,
-    hash_input,
     output_target,
     write_manifest,
     writing,
@@ -170,19 +169,7 @@ def _folder(out: Path) -> OutputTarget:
 
 def _untouched(target: OutputTarget, recipe: TrainRecipe, inputs: Sequence[Path | str]) -> TrainSummary:
     """What the manifest says of a complete run, if it is this one."""
-    try:
-        made = json.loads(target.manifest.read_text(encoding="utf-8"))
-        lines = (target.out / HISTORY).read_text(encoding="utf-8").splitlines()
-        epochs = tuple(Epoch(**json.loads(line)) for line in lines)
-        before = (made["config_sha256"], [given["sha256"] for given in made["inputs"]])
-        counts, seconds = made["counts"], made["wall_seconds"]
-    except (OSError, ValueError, KeyError, TypeError):
-        hint = "run without --resume to start over"
-        raise RunError(
-            "run.damaged", "its manifest or history cannot be read", where=str(target.out), hint=hint
-        ) from None
-    if before != (config_sha256(recipe), [hash_input(given, [target.out])["sha256"] for given in inputs]):
-        raise changed_run(target.out)
+    counts, epochs, seconds = read_complete(target, HISTORY, Epoch, recipe, inputs, changed_run)
     stage = recipe.gold if epochs[-1].stage == "gold" else recipe.weak
     scores = [epoch.weighted_f1 for epoch in epochs if epoch.stage == epochs[-1].stage]
     kept = scores[-1] if stage.keep == "last" else max(scores)
