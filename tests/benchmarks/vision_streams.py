@@ -1,21 +1,22 @@
 """The two-stream diagnosis network against one stream of the same size, on the disease group of deepmrdtr.v1.
 
-    python -m tests.benchmarks.vision_streams run PACK -o SCORES [--seeds 0,1,2] [--epochs 10] [--share 1]
+    python -m tests.benchmarks.vision_streams run PACK -o SCORES [--seeds 0,1,2] [--path-epochs 20] [--epochs 10]
+        [--share 1]
     python -m tests.benchmarks.vision_streams table PACK SCORES
 
 PACK is of a corpus of ``radloop corpus phantom``, made by ``python -m tests.benchmarks.vision_pretrain pack``. Of the
 group its truth knows three diseases: pneumonia, pleural effusion and pneumothorax; and of the abnormalities
 atelectasis, consolidation, nodule, pleural effusion, pleural thickening and pneumothorax. The abnormality path learns
 those from the whole part to train on, the diagnosis networks the diseases from ``--share`` of its patients, all by the
-recipe vision/phantom. The one stream is as wide as makes it as large as both paths and the fusion together. The
-validation part chooses the epoch; the test part gives the difference of macro AUROC, the mean over seeds, with an
-interval by patient.
+recipe vision/phantom. The one stream is as wide as makes it as large as both paths and the fusion together. It is
+trained twice: for the epochs of the diagnosis path ("one"), which is how a single network would be trained, and for as
+many films as both paths have seen ("longer"). The validation part chooses the epoch; the test part gives the
+difference of macro AUROC, the mean over seeds, with an interval by patient.
 """
 
 from __future__ import annotations
 
 import argparse
-import tempfile
 import time
 from pathlib import Path
 
@@ -30,6 +31,8 @@ from vision.train_command import recipe_of
 #: Labels of the truth, and what they are called in deepmrdtr.v1.
 DISEASES = ("Pleural Effusion", "Pneumonia", "Pneumothorax")
 ABNORMALITIES = ("Atelectasis", "Consolidation", "Lung Lesion", "Pleural Effusion", "Pleural Other", "Pneumothorax")
+KINDS = ("two", "one", "longer")
+CPU = torch.device("cpu")
 
 
 def recipe(pack, seed, epochs, abnormality=None, widths=None):
@@ -59,26 +62,39 @@ def as_large(pack, seed, epochs, wanted):
     raise ValueError(f"no stream has {wanted} weights")
 
 
-def one_seed(pack, seed, epochs, share, out):
-    device = torch.device("cpu")
-    places = {name: [pack.labels.index(label) for label in names]
-              for name, names in (("a", ABNORMALITIES), ("d", DISEASES))}  # fmt: skip
-    every, (rows, _) = np.flatnonzero(pack.part == "train"), few(pack, seed, share)
-    cpu = time.process_time()
-    with tempfile.TemporaryDirectory() as name:
+def path_of(pack, seed, epochs, out):
+    """The folder of the abnormality path of a seed, trained if it is not there, and its validation AUROC."""
+    folder = out / f"path-{seed}"
+    if not folder.is_dir():
         made = recipe(pack, seed, epochs)
-        path = build(made, ABNORMALITIES, [-1] * len(ABNORMALITIES))
-        seen, _ = learned(pack, path, made, every, places["a"], device)
-        path.save_pretrained(name)
-        made = recipe(pack, seed, epochs, name)
-        two = build_diagnosis(made, DISEASES, [-1] * len(DISEASES))
-        one, wide = as_large(pack, seed, epochs, size_of(two))
-        out.mkdir(parents=True, exist_ok=True)
-        for kind, model, how in (("two", two, made), ("one", one, wide)):
-            best, scores = learned(pack, model, how, rows, places["d"], device)
-            np.savez(out / f"{kind}-{seed}.npz", scores=scores, labels=places["d"])
-            say(measured=kind, seed=seed, weights=size_of(model), films=len(rows), abnormality_auroc=round(seen, 4),
-                validation_auroc=round(best, 4), cpu_s=round(time.process_time() - cpu, 1))  # fmt: skip
+        model = build(made, ABNORMALITIES, [-1] * len(ABNORMALITIES))
+        every = np.flatnonzero(pack.part == "train")
+        cpu = time.process_time()
+        best, _ = learned(pack, model, made, every, places_of(pack, ABNORMALITIES), CPU)
+        model.save_pretrained(folder)
+        say(measured="path", seed=seed, weights=size_of(model), films=len(every), validation_auroc=round(best, 4),
+            cpu_s=round(time.process_time() - cpu, 1))  # fmt: skip
+    return folder
+
+
+def places_of(pack, names):
+    return [pack.labels.index(name) for name in names]
+
+
+def one_seed(pack, seed, path_epochs, epochs, share, kinds, out):
+    path = path_of(pack, seed, path_epochs, out)
+    every, (rows, _) = int((pack.part == "train").sum()), few(pack, seed, share)
+    longer = epochs + round(path_epochs * every / len(rows))
+    for kind in kinds:
+        made = recipe(pack, seed, epochs, str(path))
+        model = build_diagnosis(made, DISEASES, [-1] * len(DISEASES))
+        if kind != "two":
+            model, made = as_large(pack, seed, epochs if kind == "one" else longer, size_of(model))
+        cpu = time.process_time()
+        best, scores = learned(pack, model, made, rows, places_of(pack, DISEASES), CPU)
+        np.savez(out / f"{kind}-{seed}.npz", scores=scores, labels=places_of(pack, DISEASES))
+        say(measured=kind, seed=seed, weights=size_of(model), films=len(rows), epochs=made.training.epochs,
+            validation_auroc=round(best, 4), cpu_s=round(time.process_time() - cpu, 1))  # fmt: skip
 
 
 def table(pack, folder, replicates=2000):
@@ -89,16 +105,18 @@ def table(pack, folder, replicates=2000):
     seeds = sorted(path.stem.rpartition("-")[2] for path in folder.glob("two-*.npz"))
     ones = np.ones((1, cluster.max() + 1), dtype=np.int64)
     weights = np.concatenate([ones, *replicate_weights(cluster.max() + 1, replicates, 0)])
-    found = {
-        kind: np.stack([
-            macro(pack.truth[test], np.load(folder / f"{kind}-{seed}.npz"), cluster, weights) for seed in seeds
-        ])
-        for kind in ("two", "one")
-    }  # fmt: skip
-    difference = (found["two"] - found["one"]).mean(axis=0)
-    lo, hi = np.quantile(difference[1:], [0.025, 0.975])
-    rows = {kind: values[:, 0].round(4).tolist() for kind, values in found.items()}
-    say(seeds=seeds, films=len(test), **rows, difference=[round(float(each), 4) for each in (difference[0], lo, hi)])
+    rows = {}
+    found = {}
+    for kind in KINDS:
+        files = [folder / f"{kind}-{seed}.npz" for seed in seeds]
+        if all(file.is_file() for file in files):
+            found[kind] = np.stack([macro(pack.truth[test], np.load(file), cluster, weights) for file in files])
+            rows[kind] = found[kind][:, 0].round(4).tolist()
+    for kind in found.keys() - {"two"}:
+        difference = (found["two"] - found[kind]).mean(axis=0)
+        lo, hi = np.quantile(difference[1:], [0.025, 0.975])
+        rows[f"two less {kind}"] = [round(float(each), 4) for each in (difference[0], lo, hi)]
+    say(seeds=seeds, films=len(test), **rows)
 
 
 def main():
@@ -107,7 +125,9 @@ def main():
     parser.add_argument("folders", nargs="+", type=Path)
     parser.add_argument("-o", "--out", type=Path)
     parser.add_argument("--seeds", default="0,1,2")
-    parser.add_argument("--epochs", type=int, default=10)
+    parser.add_argument("--path-epochs", type=int, default=20, help="Epochs of the abnormality path")
+    parser.add_argument("--epochs", type=int, default=10, help="Epochs of the diagnosis network")
+    parser.add_argument("--kinds", default=",".join(KINDS))
     parser.add_argument("--share", type=float, default=1.0)
     args = parser.parse_args()
     pack = read_pack(args.folders[0])
@@ -115,8 +135,9 @@ def main():
         table(pack, args.folders[1])
         return
     torch.set_num_threads(1)
+    args.out.mkdir(parents=True, exist_ok=True)
     for seed in map(int, args.seeds.split(",")):
-        one_seed(pack, seed, args.epochs, args.share, args.out)
+        one_seed(pack, seed, args.path_epochs, args.epochs, args.share, args.kinds.split(","), args.out)
 
 
 if __name__ == "__main__":
