@@ -1,6 +1,6 @@
 """What a pretrained start is worth: an encoder of drawn chests on 5 % of the labels, from nothing and from each start.
 
-    python -m tests.benchmarks.vision_pretrain pack CORPUS CACHE -o PACK [--size 64] [--labels FILE]
+    python -m tests.benchmarks.vision_pretrain pack CORPUS CACHE [MORE CACHE] -o PACK [--size 64] [--labels FILE]
     python -m tests.benchmarks.vision_pretrain run PACK -o scores [--seeds 0,1,2] [--objectives none,moco,image_text]
     python -m tests.benchmarks.vision_pretrain table PACK scores
 
@@ -9,7 +9,7 @@ the recipes vision/moco_phantom and vision/image_text_phantom at the size of the
 patients of that part teach the labels that have three positive and three negative films there; every start is trained
 alike, at two rates, and the validation part chooses rate and epoch. The test part gives macro AUROC, and its
 difference to the start from nothing: the mean over seeds, with an interval of the bootstrap by patient. Truth is what
-was drawn, or a table of labels.
+was drawn, or a table of labels. Films of a second corpus are test films, but for patients whom the first one has.
 """
 
 from __future__ import annotations
@@ -48,8 +48,27 @@ SHARE, LEAST = 0.05, 3
 RATES = (3e-3, 5e-4)
 
 
-def pack(corpus, cache, out, size, labels=None):
-    """Write the frontal films at ``size`` pixels, and what belongs to them."""
+def pack(folders, out, size, labels=None):
+    """Write the frontal films at ``size`` pixels, and what belongs to them: ``folders`` are a corpus and its cache,
+    and perhaps a second corpus, for the test part alone, and its cache."""
+    corpus, cache, *more = folders
+    pixels, kept = gathered_films(corpus, cache, size, labels)
+    if more:
+        patients = {film[2] for film in kept["films"]}
+        others, found = gathered_films(*more, size, None)
+        mine = [at for at, film in enumerate(found["films"]) if film[2] not in patients]
+        pixels += [others[at] for at in mine]
+        kept["films"] += [(*found["films"][at][:3], "test") for at in mine]
+        for name in ("truth", "sizes", "texts"):
+            kept[name] = found[name] | kept[name]
+    out.mkdir(parents=True, exist_ok=True)
+    np.savez_compressed(out / "films.npz", films=np.stack(pixels))
+    with gzip.open(out / "studies.json.gz", "wt") as file:
+        json.dump(kept, file)
+
+
+def gathered_films(corpus, cache, size, labels):
+    """The frontal films [size, size] of a corpus, and their studies, texts, truth, boxes and sizes."""
     import csv
 
     import pyarrow.parquet as pq
@@ -81,10 +100,7 @@ def pack(corpus, cache, out, size, labels=None):
             boxes = [[row["image_id"], row["class_name"], *(float(row[name]) for name in corners)]
                      for row in csv.DictReader(file) if row["x_min"]]  # fmt: skip
     sizes = {film[0]: [rows[film[0]]["rows"], rows[film[0]]["columns"]] for film in films}
-    out.mkdir(parents=True, exist_ok=True)
-    np.savez_compressed(out / "films.npz", films=np.stack(small))
-    with gzip.open(out / "studies.json.gz", "wt") as file:
-        json.dump({"films": films, "texts": texts, "truth": truth, "boxes": boxes, "sizes": sizes}, file)
+    return small, {"films": films, "texts": texts, "truth": truth, "boxes": boxes, "sizes": sizes}
 
 
 def read_pack(folder):
@@ -271,7 +287,7 @@ def main():
     parser.add_argument("--objectives", default=",".join(OBJECTIVES))
     args = parser.parse_args()
     if args.part == "pack":
-        pack(*args.folders, args.out, args.size, args.labels)
+        pack(args.folders, args.out, args.size, args.labels)
     elif args.part == "table":
         say(**table(read_pack(args.folders[0]), args.folders[1]))
     else:
