@@ -115,6 +115,12 @@ class CourseRecipe(BaseModel):
     learning_rate: float = Field(default=1e-3, gt=0, description="Highest learning rate; then a cosine to 0.")
     weight_decay: float = Field(default=1e-4, ge=0, description="Weight decay; none on biases and norms.")
     warmup: float = Field(default=0.05, ge=0, le=1, description="Share of the steps in which the rate rises.")
+    head_first: int = Field(
+        default=0, ge=0, description="Epochs in which the head alone learns, before the whole network does."
+    )
+    head_rate: float | None = Field(
+        default=None, gt=0, description="Highest learning rate of these epochs; learning_rate if not given."
+    )
     clip: float = Field(default=1.0, gt=0, description="Largest norm of the gradient.")
     ema: float = Field(default=0.0, ge=0, lt=1, description="Decay of the moving average of weights; 0 is none.")
     precision: Literal["no", "fp16", "bf16"] = Field(default="no", description="Mixed precision of accelerate.")

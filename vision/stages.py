@@ -1,8 +1,10 @@
 """The stages of a run, one behind the other.
 
-teacher    if labels are self-trained: a network trained without their uncertain cells says what these are
-main       every label by its policy; by hierarchy, a label only where its parent is positive
-head       by hierarchy: the backbone stays, the head learns from all cells (Pham et al. 2021)
+teacher     if labels are self-trained: a network trained without their uncertain cells says what these are
+head_first  if asked for: the backbone stays, so that a head which begins with nothing does not spoil the features of a
+            start (Kumar et al., ICLR 2022)
+main        every label by its policy; by hierarchy, a label only where its parent is positive
+head        by hierarchy: the backbone stays, the head learns from all cells (Pham et al. 2021)
 """
 
 from __future__ import annotations
@@ -44,7 +46,7 @@ def all_stages(
         run(model, replace(first, name="teacher"))
         soft = soft_targets(model, lessons, recipe)
         model, first = _new(lessons, recipe, accelerator), replace(first, soft=soft, number=1)
-    for stage in _stages(first, recipe):
+    for stage in stages_from(first, recipe):
         run(model, stage)
     return model, courses
 
@@ -76,7 +78,13 @@ def _stage(lessons: Lessons, recipe: VisionRecipe, accelerator: Accelerator) -> 
     )  # fmt: skip
 
 
-def _stages(first: Stage, recipe: VisionRecipe) -> Iterator[Stage]:
+def stages_from(first: Stage, recipe: VisionRecipe) -> Iterator[Stage]:
+    """The stage ``first``, and what comes before and after it by the recipe."""
+    course = recipe.training
+    if course.head_first:
+        rate = course.head_rate or course.learning_rate
+        alone = course.model_copy(update={"learning_rate": rate, "patience": course.head_first})
+        yield replace(first, name="head_first", number=3, recipe=alone, epochs=course.head_first, head_only=True)
     yield first
     if recipe.hierarchy.conditional and recipe.hierarchy.head_epochs:
         criterion = replace(first.criterion, conditional=False)

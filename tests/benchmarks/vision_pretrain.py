@@ -7,7 +7,8 @@
 Pretraining sees the frontal films of the part to train on (and findings and impression of their reports), no label, by
 the recipes vision/moco_phantom and vision/image_text_phantom at the size of the pack. Then 5 % (``--share``) of the
 patients of that part teach the labels that have three positive and three negative films there; every start is trained
-alike, at two rates, and the validation part chooses rate and epoch. The test part gives macro AUROC, and its
+alike, in three ways (two rates of the whole network; the head alone first, then all at a low rate), and the validation
+part chooses the way and the epoch. The test part gives macro AUROC, and its
 difference to the start from nothing: the mean over seeds, with an interval of the bootstrap by patient. Truth is what
 was drawn, or a table of labels. Films of a second corpus are test films, but for patients whom the first one has.
 """
@@ -41,11 +42,14 @@ from vision.pretrain import build_contrast
 from vision.pretrain_command import pretrain_recipe_of
 from vision.recipe import VisionRecipe
 from vision.reports import reports_of
+from vision.stages import stages_from
 from vision.uncertainty import codes_of, policies_of
 
 OBJECTIVES = ("none", "moco", "image_text")
 SHARE, LEAST = 0.05, 3
-RATES = (3e-3, 5e-4)
+#: Rates of the whole network, and epochs in which the head learned alone before.
+WAYS = ((3e-3, 0), (5e-4, 0), (3e-4, 30))
+HEAD_RATE = 1e-2
 
 
 def pack(folders, out, size, labels=None):
@@ -160,13 +164,14 @@ def few(pack, seed, share):
     return rows, np.flatnonzero((counts >= LEAST) & (len(rows) - counts >= LEAST))
 
 
-def fine_tuned(pack, weights, rows, labels, rate, seed, device):
+def fine_tuned(pack, weights, rows, labels, way, seed, device):
     """Validation AUROC of the best epoch, and the scores [N, L] of the test films."""
+    rate, head_first = way
     recipe = VisionRecipe.model_validate({
         "size": pack.films.shape[1], "backbone": recipe_of("none").backbone, "seed": seed,
         "augment": {"degrees": 5, "shift": 0.04, "zoom": 0.08, "flip": 0.5},
         "training": {"epochs": 30, "patience": 30, "batch_size": 16, "learning_rate": rate, "weight_decay": 1e-2,
-                     "warmup": 0.1, "ema": 0.95},
+                     "warmup": 0.1, "ema": 0.95, "head_first": head_first, "head_rate": HEAD_RATE},
     })  # fmt: skip
     model = build(recipe, tuple(pack.labels[at] for at in labels), [-1] * len(labels)).to(device)
     if weights is not None:
@@ -195,7 +200,9 @@ def learned(pack, model, recipe, rows, labels, device):
             codes_of(parts[0].states), None, parts[1], stores[1], parts[1].states, "mean", recipe.seed, "key",
         )  # fmt: skip
         accelerator = Accelerator(cpu=device.type == "cpu")
-        course = fit(model, stage, accelerator, Path(name) / "m.pt", resume=False, watch=lambda epoch: None)
+        for number, each in enumerate(stages_from(stage, recipe)):
+            kept = Path(name) / f"{number}.pt"
+            course = fit(model, each, accelerator, kept, resume=False, watch=lambda epoch: None)
         return course.best_score, film_logits(model, stores[2], np.arange(len(test)), 256)
 
 
@@ -220,10 +227,11 @@ def one_seed(pack, seed, objective, epochs, out, device, say, share=SHARE, one=F
     weights, last = begun_with(pack, objective, epochs, seed, device, out, one)
     spent = time.process_time() - cpu
     rows, labels = few(pack, seed, share)
-    tried = [(*fine_tuned(pack, weights, rows, labels, rate, seed, device), rate) for rate in RATES]
-    best, scores, rate = max(tried, key=lambda each: each[0])
+    tried = [(*fine_tuned(pack, weights, rows, labels, way, seed, device), way) for way in WAYS]
+    best, scores, way = max(tried, key=lambda each: each[0])
     np.savez(out / f"{objective}-{seed}.npz", scores=scores, labels=labels)
-    say(measured="start", objective=objective, seed=seed, films=len(rows), labels=len(labels), rate=rate,
+    say(measured="start", objective=objective, seed=seed, films=len(rows), labels=len(labels), way=way,
+        tried=[round(each[0], 4) for each in tried],
         validation_auroc=round(best, 4), pretraining_cpu_s=round(spent, 1),
         cpu_s=round(time.process_time() - cpu, 1), seconds=round(time.perf_counter() - begun, 1),
         loss=last and round(last.loss, 4), told=last and last.told, matched=last and last.matched)  # fmt: skip

@@ -109,6 +109,26 @@ def test_the_head_stage_leaves_the_body_as_it_is(eye_corpus, tmp_path):
     assert not torch.equal(seen["main"]["head.weight"], seen["head"]["head.weight"])
 
 
+def test_the_head_may_learn_first(eye_corpus, eye_run, tmp_path):
+    seen = {}
+
+    def watch(epoch):
+        path = tmp_path / "run" / "partial" / f"{epoch.stage}.pt"
+        seen[epoch.stage, epoch.epoch] = torch.load(path, weights_only=True)["model"]
+
+    recipe = changed(
+        backbone={"source": str(eye_run.folder)},
+        training={"ema": 0, "epochs": 1, "head_first": 2, "head_rate": 0.01},
+    )
+    run(eye_corpus, tmp_path / "run", recipe, watch=watch)
+    assert list(seen) == [("head_first", 1), ("head_first", 2), ("main", 1)]
+    start = load_model(eye_run.folder).state_dict()
+    body = [name for name in start if name.startswith("backbone.")]
+    assert all(torch.equal(start[name].cpu(), seen["head_first", 2][name]) for name in body)
+    assert not torch.equal(seen["head_first", 1]["head.weight"], seen["head_first", 2]["head.weight"])
+    assert any(not torch.equal(start[name].cpu(), seen["main", 1][name]) for name in body)
+
+
 def test_noise_aware_needs_the_matrices(eye_corpus, tmp_path):
     recipe = changed(default_policy={"uncertain": "noise_aware"})
     with pytest.raises(ConfigError, match="noise_aware needs the matrices"):
