@@ -8,9 +8,10 @@ Pretraining sees the frontal films of the part to train on (and findings and imp
 the recipes vision/moco_phantom and vision/image_text_phantom at the size of the pack. Then 5 % (``--share``) of the
 patients of that part teach the labels that have three positive and three negative films there; every start is trained
 alike, in three ways (two rates of the whole network; the head alone first, then all at a low rate), and the validation
-part chooses the way and the epoch. The test part gives macro AUROC, and its
-difference to the start from nothing: the mean over seeds, with an interval of the bootstrap by patient. Truth is what
-was drawn, or a table of labels. Films of a second corpus are test films, but for patients whom the first one has.
+part chooses the way and the epoch. With ``--alone`` the head learns, and the start stays as it is. The test part gives
+macro AUROC, and its difference to the start from nothing: the mean over seeds, with an interval of the bootstrap by
+patient. Truth is what was drawn, or a table of labels. Films of a second corpus are test films, but for patients whom
+the first one has.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ import json
 import sys
 import tempfile
 import time
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -50,6 +51,8 @@ SHARE, LEAST = 0.05, 3
 #: Rates of the whole network, and epochs in which the head learned alone before.
 WAYS = ((3e-3, 0), (5e-4, 0), (3e-4, 30))
 HEAD_RATE = 1e-2
+#: The head alone, the start as it is: what a start's features are worth by themselves.
+ALONE = ((HEAD_RATE, None),)
 
 
 def pack(folders, out, size, labels=None):
@@ -171,17 +174,17 @@ def fine_tuned(pack, weights, rows, labels, way, seed, device):
         "size": pack.films.shape[1], "backbone": recipe_of("none").backbone, "seed": seed,
         "augment": {"degrees": 5, "shift": 0.04, "zoom": 0.08, "flip": 0.5},
         "training": {"epochs": 30, "patience": 30, "batch_size": 16, "learning_rate": rate, "weight_decay": 1e-2,
-                     "warmup": 0.1, "ema": 0.95, "head_first": head_first, "head_rate": HEAD_RATE},
+                     "warmup": 0.1, "ema": 0.95, "head_first": head_first or 0, "head_rate": HEAD_RATE},
     })  # fmt: skip
     model = build(recipe, tuple(pack.labels[at] for at in labels), [-1] * len(labels)).to(device)
     if weights is not None:
         model.backbone.load_state_dict(weights)
-    return learned(pack, model, recipe, rows, labels, device)
+    return learned(pack, model, recipe, rows, labels, device, alone=head_first is None)
 
 
-def learned(pack, model, recipe, rows, labels, device):
-    """Train ``model`` in place on the films in ``rows``; validation AUROC of its best epoch, and the scores [N, L] of
-    the test films."""
+def learned(pack, model, recipe, rows, labels, device, *, alone=False):
+    """Train ``model`` in place on the films in ``rows``, or its head ``alone``; validation AUROC of its best epoch, and
+    the scores [N, L] of the test films."""
     names = tuple(pack.labels[at] for at in labels)
     policies = policies_of([recipe.default_policy] * len(names), [None] * len(names)).to(device)
     criterion = Criterion(policies, recipe.loss, torch.ones(len(names), device=device), list(range(len(names))),
@@ -200,7 +203,7 @@ def learned(pack, model, recipe, rows, labels, device):
             codes_of(parts[0].states), None, parts[1], stores[1], parts[1].states, "mean", recipe.seed, "key",
         )  # fmt: skip
         accelerator = Accelerator(cpu=device.type == "cpu")
-        for number, each in enumerate(stages_from(stage, recipe)):
+        for number, each in enumerate([replace(stage, head_only=True)] if alone else stages_from(stage, recipe)):
             kept = Path(name) / f"{number}.pt"
             course = fit(model, each, accelerator, kept, resume=False, watch=lambda epoch: None)
         return course.best_score, film_logits(model, stores[2], np.arange(len(test)), 256)
@@ -220,14 +223,14 @@ def begun_with(pack, objective, epochs, seed, device, out, one):
     return made["weights"], PretrainEpoch(**made["last"])
 
 
-def one_seed(pack, seed, objective, epochs, out, device, say, share=SHARE, one=False):
+def one_seed(pack, seed, objective, epochs, out, device, say, share=SHARE, one=False, ways=WAYS):
     """Pretrain, train on few labels, and write the scores of the test part."""
     begun, cpu = time.perf_counter(), time.process_time()
     out.mkdir(parents=True, exist_ok=True)
     weights, last = begun_with(pack, objective, epochs, seed, device, out, one)
     spent = time.process_time() - cpu
     rows, labels = few(pack, seed, share)
-    tried = [(*fine_tuned(pack, weights, rows, labels, way, seed, device), way) for way in WAYS]
+    tried = [(*fine_tuned(pack, weights, rows, labels, way, seed, device), way) for way in ways]
     best, scores, way = max(tried, key=lambda each: each[0])
     np.savez(out / f"{objective}-{seed}.npz", scores=scores, labels=labels)
     say(measured="start", objective=objective, seed=seed, films=len(rows), labels=len(labels), way=way,
@@ -292,6 +295,7 @@ def main():
     parser.add_argument("--labels", type=Path)
     parser.add_argument("--share", type=float, default=SHARE)
     parser.add_argument("--one", action="store_true", help="One pretraining run for all seeds, of seed 0")
+    parser.add_argument("--alone", action="store_true", help="Train the head alone, the start as it is")
     parser.add_argument("--objectives", default=",".join(OBJECTIVES))
     args = parser.parse_args()
     if args.part == "pack":
@@ -304,7 +308,7 @@ def main():
         for seed in map(int, args.seeds.split(",")):
             for objective in args.objectives.split(","):
                 one_seed(read_pack(args.folders[0]), seed, objective, args.epochs, args.out, device, say, args.share,
-                         args.one)  # fmt: skip
+                         args.one, ALONE if args.alone else WAYS)  # fmt: skip
 
 
 if __name__ == "__main__":
