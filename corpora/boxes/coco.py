@@ -109,6 +109,9 @@ def _coco_box(
     if label is None:
         message = f"category_id {_shown(entry.get('category_id'))} is none of the categories"
         return BoxProblem("boxes.class", message, where, image.image_id)
+    if entry.get("iscrowd"):
+        message = "it is a crowd (iscrowd): a region of several findings, not the box of one"
+        return BoxProblem("boxes.crowd", message, where, image.image_id)
     corners = None if whole else _coco_corners(entry)
     if corners is None and not whole:
         return BoxProblem("boxes.number", "bbox is not four numbers", where, image.image_id)
