@@ -74,10 +74,13 @@ def read_checkpoint(path: Path, key: str, model: torch.nn.Module, optimizer: Any
     except Exception as error:  # what torch raises for a damaged file depends on where it is damaged
         hint = "run without --resume to start over"
         raise RunError("run.damaged", "the checkpoint cannot be read", where=str(path), hint=hint) from error
-    if state["key"] != key:
+    if not isinstance(state, dict) or state.get("key") != key:
         raise changed_run(path)
-    model.load_state_dict(state["model"])
-    optimizer.load_state_dict(state["optimizer"])
+    try:
+        model.load_state_dict(state["model"])
+        optimizer.load_state_dict(state["optimizer"])
+    except (RuntimeError, ValueError, KeyError) as error:  # weights to begin with that have become others since
+        raise changed_run(path) from error
     return state
 
 

@@ -115,7 +115,7 @@ def boxed_films(
         else:
             drawn.setdefault(name, []).append((box.label, box.corners))
     films = {part: [film for film in of if film.image_id in transforms] for part, of in gathered.of_part.items()}
-    labels, notes = _labels(films, drawn, recipe)
+    labels, notes = _labels(films, drawn, recipe, rejects)
     readers = {box.reader for box in gathered.layer.boxes if box.corners is not None}
     notes += [f"boxes of {len(readers)} readers, each learned as one of its own"] * (len(readers) > 1)
     parts = {}
@@ -129,13 +129,23 @@ def boxed_films(
     return labels, parts, notes
 
 
+def labels_of(gathered: Gathered, recipe: DetectorRecipe) -> tuple[str, ...]:
+    """The labels that are learned if all films can be read. Raises as ``boxed_films``."""
+    drawn: dict[str, list[tuple[str, object]]] = {}
+    for box in gathered.layer.boxes:
+        if box.corners is not None:
+            drawn.setdefault(gathered.names[box.image_id], []).append((box.label, box.corners))
+    return _labels(gathered.of_part, drawn, recipe, gathered.rejects)[0]
+
+
 def _known(boxes: Sequence[tuple[str, object]], labels: Sequence[str]) -> bool:
     return any(label in labels for label, _ in boxes)
 
 
 def _labels(
-    films: Mapping[str, Sequence[Film]], drawn: Mapping[str, Sequence[tuple[str, object]]], recipe: DetectorRecipe
-) -> tuple[tuple[str, ...], list[str]]:
+    films: Mapping[str, Sequence[Film]], drawn: Mapping[str, Sequence[tuple[str, object]]], recipe: DetectorRecipe,
+    rejects: Sequence[Reject],
+) -> tuple[tuple[str, ...], list[str]]:  # fmt: skip
     counts = {
         part: Counter(label for film in of for label, _ in drawn.get(film.image_id, ())) for part, of in films.items()
     }
@@ -150,12 +160,20 @@ def _labels(
     if not labels:
         raise DataError(
             "vision.no_boxes", f"no label has {recipe.min_boxes} boxes in each of {' and '.join(films)}",
-            where="labels", hint="a larger corpus, or --set min_boxes=1",
+            where="labels", hint=_lacking_boxes(rejects),
         )  # fmt: skip
     notes = [f"{label} is not learned: fewer than {recipe.min_boxes} boxes in a part" for label in few]
     unknown = [label for label in sorted(every) if label not in wanted]
     notes += [f"boxes of other labels, left out: {', '.join(unknown)}"] * bool(unknown)
     return labels, notes
+
+
+def _lacking_boxes(rejects: Sequence[Reject]) -> str:
+    bad = [reject for reject in rejects if reject.code.startswith("boxes.")]
+    if not bad:
+        return "a larger corpus, or --set min_boxes=1"
+    first = bad[0]
+    return f"{len(bad):,} boxes are rejected, the first at {first.provenance.file}: {first.message}"
 
 
 def _part(
