@@ -14,49 +14,14 @@ from PIL import Image
 from corpora.boxes import read_boxes
 from corpora.errors import ConfigError, DataError
 from corpora.images.fit import transform_of
-from tests.vision.conftest import TINY, write_corpus, write_rows
+from tests.vision.conftest import HEAD, write_rows
+from tests.vision.conftest import detector_recipe as recipe
 from vision.augment import affine_matrices, augmented
-from vision.box_sr import structured_report
-from vision.detections import Detection, read_detections
+from vision.detections import read_detections
 from vision.detector import FilmDetector, boxes_found, build_detector, to_corners, to_shares
 from vision.detector_data import BoxedFilms, epoch_order, moved_boxes, repeats
-from vision.detector_recipe import DetectorRecipe
 from vision.detector_train import train_detector
 from vision.recipe import AugmentRecipe
-
-HEAD = ("image_id", "class_name", "x_min", "y_min", "x_max", "y_max")
-
-
-def recipe(**fields):
-    made = {
-        "size": 32, "min_boxes": 2, "views": "all",
-        "backbone": TINY.backbone.model_dump() | {"gather": "mean"},
-        "transformer": {"levels": 2, "width": 16, "feed_forward": 32, "heads": 2, "decoder_layers": 2, "queries": 8,
-                        "denoising": 4, "expansion": 0.5},
-        "augment": {"degrees": 0, "shift": 0.03, "zoom": 0.05},
-        "training": {"epochs": 2, "batch_size": 16, "learning_rate": 3e-3, "clip": 1.0},
-    }  # fmt: skip
-    return DetectorRecipe.model_validate(made | fields)
-
-
-@pytest.fixture(scope="module")
-def boxed(tmp_path_factory):
-    """The made corpus of films with spots, and the boxes of the spots."""
-    corpus = write_corpus(tmp_path_factory.mktemp("boxed") / "corpus", studies=60)
-    rows = []
-    for path in sorted((corpus / "images").glob("*.png")):
-        number = int(path.stem.split("-")[0][1:])
-        rows += [[path.stem, "Left", 4, 10, 12, 18]] * (number % 2)
-        rows += [[path.stem, "Right", 20, 22, 28, 30]] * (number // 2 % 2)
-    write_rows(corpus / "boxes.csv", HEAD, rows)
-    return corpus
-
-
-@pytest.fixture(scope="module")
-def detector(boxed, tmp_path_factory):
-    course = {"epochs": 16, "patience": 16, "batch_size": 8, "learning_rate": 5e-3, "warmup": 0.2, "clip": 0.3,
-              "ema": 0.9, "validate_every": 2}  # fmt: skip
-    return train_detector(boxed, boxed / "boxes.csv", tmp_path_factory.mktemp("det") / "run", recipe(training=course))
 
 
 @given(st.integers(0, 10_000))
@@ -200,56 +165,6 @@ def test_train_detector_is_a_command(radloop, boxed, tmp_path):
                   "-o", tmp_path / "run", "--json")  # fmt: skip
     assert run.code == 0, run.err
     assert json.loads(run.out)["labels"] == ["Left", "Right"] and "have no box" in run.err
-
-
-@pytest.fixture
-def dicom(tmp_path):
-    """A small DICOM film."""
-    from pydicom.dataset import FileDataset, FileMetaDataset
-    from pydicom.uid import ExplicitVRLittleEndian, generate_uid
-
-    meta = FileMetaDataset()
-    meta.MediaStorageSOPClassUID = "1.2.840.10008.5.1.4.1.1.1.1"
-    meta.MediaStorageSOPInstanceUID = generate_uid()
-    meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    film = FileDataset("", {}, file_meta=meta, preamble=b"\0" * 128)
-    film.SOPClassUID, film.SOPInstanceUID = meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID
-    film.StudyInstanceUID, film.SeriesInstanceUID = generate_uid(), generate_uid()
-    film.PatientID, film.PatientName, film.Modality = "p1", "A^B", "DX"
-    film.Rows, film.Columns, film.BitsAllocated, film.BitsStored, film.HighBit = 40, 32, 16, 12, 11
-    film.SamplesPerPixel, film.PixelRepresentation, film.PhotometricInterpretation = 1, 0, "MONOCHROME2"
-    film.PixelData = np.random.default_rng(0).integers(0, 4096, (40, 32)).astype("<u2").tobytes()
-    film.save_as(tmp_path / "film.dcm", enforce_file_format=True)
-    return tmp_path / "film.dcm"
-
-
-def test_a_structured_report_says_what_is_where(dicom):
-    from pydicom import dcmread
-
-    boxes = [Detection("film", "Enlarged Cardiomediastinum", (1.5, 2.0, 10.0, 20.0), 0.75)]
-    report = dcmread(io.BytesIO(structured_report(dicom, boxes, made_by="run")))
-    film = dcmread(dicom)
-    assert report.StudyInstanceUID == film.StudyInstanceUID and report.PatientID == "p1"
-    assert report.SeriesInstanceUID != film.SeriesInstanceUID and report.VerificationFlag == "UNVERIFIED"
-    group = report.ContentSequence[-1].ContentSequence[0]
-    names = [item.ConceptNameCodeSequence[0].CodeMeaning for item in group.ContentSequence]
-    assert names == [
-        "Tracking Identifier", "Tracking Unique Identifier", "Finding", "Image Region", "Detection score"
-    ]  # fmt: skip
-    region = group.ContentSequence[3]
-    assert list(region.GraphicData) == [1.5, 2, 10, 2, 10, 20, 1.5, 20, 1.5, 2]
-    assert region.ContentSequence[0].ReferencedSOPSequence[0].ReferencedSOPInstanceUID == film.SOPInstanceUID
-    assert float(group.ContentSequence[4].MeasuredValueSequence[0].NumericValue) == 0.75
-
-
-def test_detect_writes_reports_of_dicom_films_and_goes_past_bad_ones(radloop, dicom, detector, tmp_path):
-    folder = tmp_path / "films"
-    folder.mkdir()
-    dicom.replace(folder / "film.dcm")
-    (folder / "bad.dcm").write_bytes((folder / "film.dcm").read_bytes()[:700])
-    run = radloop("vision", "detect", detector.folder, folder, "--sr", "-o", tmp_path / "out", "--json")
-    assert run.code == 1 and json.loads(run.out)["reports"] == 1, run.err
-    assert json.loads(run.out)["rejected"] == 1 and (tmp_path / "out" / "sr" / "film.dcm").is_file()
 
 
 def test_bad_boxes_are_rejected_or_refused(boxed, tmp_path):
