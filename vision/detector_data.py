@@ -27,6 +27,7 @@ from vision.batches import Store
 from vision.data import TRAIN, VALIDATE, films_of, refuse_leak
 from vision.detector import to_shares
 from vision.detector_recipe import DetectorRecipe
+from vision.froc import no_lesion
 from vision.recipe import AugmentRecipe
 
 Array = NDArray[np.float64]
@@ -111,7 +112,7 @@ def boxed_films(
             continue
         if box.corners[2] > film.columns + 0.5 or box.corners[3] > film.rows + 0.5:
             message = f"the box reaches outside its image of {film.columns} x {film.rows} pixels"
-            rejects.append(Reject("boxes.outside", message, Provenance(name)))
+            rejects.append(Reject("boxes.outside", message, Provenance(box.where or name)))
         else:
             drawn.setdefault(name, []).append((box.label, box.corners))
     films = {part: [film for film in of if film.image_id in transforms] for part, of in gathered.of_part.items()}
@@ -154,13 +155,17 @@ def _labels(
     if lacking:
         raise ConfigError("config.value", f"no box has the label {lacking[0]!r}", where="labels",
                           hint=f"boxes have {', '.join(sorted(every)) or 'no label at all'}")  # fmt: skip
-    wanted = recipe.labels or sorted(every)
+    # there is nothing to find where there is nothing
+    wanted = recipe.labels or sorted(label for label in every if not no_lesion(label))
     few = [label for label in wanted if any(count[label] < recipe.min_boxes for count in counts.values())]
     labels = tuple(label for label in wanted if label not in few)
     if not labels:
+        said = [
+            f"{label}: {', '.join(f'{count[label]:,} in {part}' for part, count in counts.items())}" for label in few
+        ]
         raise DataError(
             "vision.no_boxes", f"no label has {recipe.min_boxes} boxes in each of {' and '.join(films)}",
-            where="labels", hint=_lacking_boxes(rejects),
+            where="; ".join(said[:5]) or "no box is on a film of these parts", hint=_lacking_boxes(rejects),
         )  # fmt: skip
     notes = [f"{label} is not learned: fewer than {recipe.min_boxes} boxes in a part" for label in few]
     unknown = [label for label in sorted(every) if label not in wanted]

@@ -54,8 +54,9 @@ def _object(text: str, source: str) -> dict[str, Any]:
     except (ValueError, RecursionError) as error:
         raise DataError("data.json", "the file is not JSON", where=source) from error
     keys = ("images", "annotations", "categories")
-    if not isinstance(data, dict) or not all(isinstance(data.get(key), list) for key in keys):
-        raise DataError("data.json", f"not COCO: it has no lists {', '.join(keys)}", where=source)
+    lacking = [key for key in keys if not isinstance(data, dict) or not isinstance(data.get(key), list)]
+    if lacking:
+        raise DataError("data.json", f"not COCO: it has no list {', no list '.join(lacking)}", where=source)
     if not isinstance(data.get("image_labels", []), list):
         raise DataError("data.json", "image_labels is not a list", where=source)
     return data

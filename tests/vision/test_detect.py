@@ -6,8 +6,10 @@ import shutil
 import pytest
 
 from corpora.errors import RunError
+from tests.vision.conftest import write_dicom
 from vision.detect import Finding, detect
 from vision.detect_journal import Journal
+from vision.explain_source import films_of
 
 ASKED = Finding(least=0.05, draw=0.05)
 
@@ -116,3 +118,16 @@ def test_bad_input_leaves_what_was_found(radloop, detector, films, whole, tmp_pa
         found = radloop("vision", "detect", run, source, "-o", whole.folder, *options)
         assert found.code == 2 and code in found.err, found.err
     assert contents(whole.folder) | {"manifest": (whole.folder / "manifest.json").read_bytes()} == before
+
+
+def test_each_file_of_a_folder_is_a_film_of_its_own(boxed, tmp_path):
+    source = sorted((boxed / "images").glob("*.png"))[0]
+    for name in ("a.png", "a.PNG", "b/a.jpg"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        shutil.copy(source, tmp_path / name)
+    for name in ("1.2.840.1", "1.2.840.2"):
+        write_dicom(tmp_path / name)
+    named = [film.image_id for film in films_of(tmp_path)]
+    assert named == ["1.2.840.1", "1.2.840.2", "a.PNG", "a.png", "b/a"]
+    assert films_of(tmp_path / "1.2.840.1")[0].image_id == "1.2.840.1"
+    assert films_of(tmp_path / "a.png")[0].image_id == "a"

@@ -178,8 +178,11 @@ def test_bad_boxes_are_rejected_or_refused(boxed, tmp_path):
     short = recipe(training=recipe().training.model_dump() | {"epochs": 1})
     found = train_detector(boxed, tmp_path / "bad.csv", tmp_path / "run", short, max_failures="10%")
     assert found.counts["rejected"] == 4
-    codes = [json.loads(line)["code"] for line in (tmp_path / "run" / "failures.jsonl").read_text().splitlines()]
-    assert sorted(codes) == ["boxes.image", "boxes.number", "boxes.outside", "boxes.size"]
+    lines = [json.loads(line) for line in (tmp_path / "run" / "failures.jsonl").read_text().splitlines()]
+    wrong = {line["code"]: line["file"] for line in lines}
+    places = ("boxes.outside", "boxes.size", "boxes.image", "boxes.number")
+    # each with its row, one that reaches out of its film, and is found last of all, too
+    assert wrong == {code: f"{tmp_path / 'bad.csv'}, row {len(rows) + at}" for at, code in enumerate(places, 1)}
     write_rows(tmp_path / "none.csv", HEAD, [["f1-PA", "Left", 4, 10, 12, 18]])
     with pytest.raises(DataError) as few:
         train_detector(boxed, tmp_path / "none.csv", tmp_path / "a", short)
@@ -200,3 +203,14 @@ def test_a_checkpoint_of_another_stage_is_said(radloop, eye_run, boxed, detector
     assert other.code == 2 and "model.kind" in other.err and "train-detector" in other.err
     back = radloop("vision", "predict", detector.folder, boxed, "-o", tmp_path / "y.csv")
     assert back.code == 2 and "model.kind" in back.err
+
+
+def test_what_says_that_there_is_nothing_is_no_label_of_a_detector(boxed, tmp_path):
+    films = sorted(path.stem for path in (boxed / "images").glob("*.png"))
+    with (boxed / "boxes.csv").open() as file:
+        rows = list(csv.reader(file))[1:]
+    # some tables have a box of one pixel in their rows of No finding
+    write_rows(tmp_path / "boxes.csv", HEAD, [*rows, *([film, "No finding", 0, 0, 1, 1] for film in films)])
+    short = recipe(training=recipe().training.model_dump() | {"epochs": 1})
+    found = train_detector(boxed, tmp_path / "boxes.csv", tmp_path / "run", short)
+    assert found.labels == ("Left", "Right") and any("left out: No finding" in note for note in found.notes)
