@@ -86,7 +86,10 @@ def gather_boxed(corpus: Path, boxes: Path, split: Path | None, views: str) -> G
     refuse_leak(of_patient, corpus)
     for part, films in of_part.items():
         if not films:
-            raise DataError("vision.no_part", f"the part {part} of the split has no film", where=str(corpus))
+            raise DataError(
+                "vision.no_part", f"the part {part} of the split has no film", where=str(corpus),
+                hint="radloop corpus split makes train, validate and test",
+            )  # fmt: skip
     # a name that two images share is that of neither
     names = {other: min(images) for other, images in called.items() if len(images) == 1}
     layer, problems = read_boxes(boxes)
