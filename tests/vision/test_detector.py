@@ -10,6 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from transformers import RTDetrV2ForObjectDetection
 
 from corpora.boxes import read_boxes
 from corpora.errors import ConfigError, DataError
@@ -21,6 +22,7 @@ from vision.detections import read_detections
 from vision.detector import FilmDetector, boxes_found, build_detector, to_corners, to_shares
 from vision.detector_data import BoxedFilms, epoch_order, moved_boxes, repeats
 from vision.detector_train import train_detector
+from vision.encoder import GREY_MEAN, GREY_STD
 from vision.recipe import AugmentRecipe
 
 
@@ -118,13 +120,21 @@ def test_the_validation_part_is_looked_at_as_often_as_asked_and_last(boxed, tmp_
                           resume=True).froc == found.froc  # fmt: skip
 
 
-def test_it_is_saved_and_loaded_whole(detector):
+def test_it_is_saved_and_loaded_whole(detector, tmp_path):
     first = FilmDetector.from_pretrained(detector.folder).eval()
-    again = FilmDetector.from_pretrained(detector.folder).eval()
+    first.save_pretrained(tmp_path / "again")
+    again = FilmDetector.from_pretrained(tmp_path / "again").eval()
     films = torch.rand(2, 1, 32, 32)
     with torch.no_grad():
-        assert torch.equal(first(films).logits, again(films).logits)
-    assert first.config.label_names == ["Left", "Right"]
+        found = first(films)
+        assert torch.equal(found.logits, again(films).logits)
+    assert again.config.label_names == ["Left", "Right"] and again.config.views == "all"
+    # what is inside is a detector of transformers, and goes its own ways
+    first.detector.save_pretrained(tmp_path / "plain")
+    plain = RTDetrV2ForObjectDetection.from_pretrained(tmp_path / "plain").eval()
+    with torch.no_grad():
+        boxes = plain(pixel_values=(films - GREY_MEAN) / GREY_STD)
+    assert torch.equal(boxes.pred_boxes, found.pred_boxes) and plain.config.id2label == {0: "Left", 1: "Right"}
 
 
 def test_a_trained_encoder_starts_it(eye_run, boxed):
