@@ -135,7 +135,8 @@ def detect(
     journal = Journal(
         target.work / "found.jsonl", _key(digest, asked, films), datetime.now().isoformat(), resume=resume
     )
-    desk = _Desk(model, films, asked, target.work, Path(run).name, digest, datetime.fromisoformat(journal.begun))
+    made_by = Path(run).resolve().name
+    desk = _Desk(model, films, asked, target.work, made_by, digest, datetime.fromisoformat(journal.begun))
     while journal.read < len(films):
         journal.add(desk.batch(journal.read))
         watch(journal.read, len(films))
@@ -143,7 +144,7 @@ def detect(
     write_rejects(target.failures, made.rejects)
     if not made.looked:
         raise DataError("image.none", f"none of the {len(films):,} films could be read", where=str(source))
-    _write(target, made, model.config.label_names, desk.made_by)
+    _write(target, made, model.config.label_names, made_by)
     counts = {"films": len(made.looked), "boxes": len(made.found), "drawn": made.drawn, "reports": made.reports,
               "rejected": len(made.rejects)}  # fmt: skip
     write_manifest(

@@ -37,7 +37,7 @@ class Journal:
         self.path, self.begun = path, begun
         self.batches: list[DetectBatch] = []
         if resume and path.is_file():
-            self._take(path.read_text(encoding="utf-8").split("\n"), key)
+            self._take(path.read_text(encoding="utf-8", errors="replace").split("\n"), key)
         lines = [{"key": key, "begun": self.begun}, *map(asdict, self.batches)]
         with writing(path):
             # without the line that a kill cut off
@@ -69,15 +69,18 @@ class Journal:
 def _whole(lines: list[str]) -> Iterator[DetectBatch]:
     for line in lines:
         try:
-            row = json.loads(line)
-        except ValueError:
+            yield _batch(json.loads(line))
+        except (ValueError, KeyError, TypeError):
             return
-        yield DetectBatch(
-            row["read"], tuple(Looked(**each) for each in row["looked"]),
-            tuple(Detection(**each | {"corners": tuple(each["corners"])}) for each in row["found"]),
-            tuple(Reject(**each | {"provenance": Provenance(**each["provenance"])}) for each in row["rejects"]),
-            row["drawn"], row["reports"],
-        )  # fmt: skip
+
+
+def _batch(row: Mapping[str, Any]) -> DetectBatch:
+    return DetectBatch(
+        row["read"], tuple(Looked(**each) for each in row["looked"]),
+        tuple(Detection(**each | {"corners": tuple(each["corners"])}) for each in row["found"]),
+        tuple(Reject(**each | {"provenance": Provenance(**each["provenance"])}) for each in row["rejects"]),
+        row["drawn"], row["reports"],
+    )  # fmt: skip
 
 
 def changed_detection(where: Path) -> RunError:
