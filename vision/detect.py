@@ -28,7 +28,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from corpora.accelerating import quiet
 from corpora.errors import ConfigError, DataError, RadloopError
 from corpora.images.files import read_any
 from corpora.images.fit import Transform, fit
@@ -46,9 +45,8 @@ from corpora.types import Provenance, Reject
 from vision.box_overlay import drawn_film
 from vision.detect_journal import DetectBatch, Journal, finished, replaced
 from vision.detections import Detection, Looked, detections_coco, detections_csv
-from vision.detector import FilmDetector, FilmDetectorConfig, boxes_found
+from vision.detector import FilmDetector, boxes_found, load_detector
 from vision.explain_source import FilmFile, films_of
-from vision.kinds import kind_of
 from vision.rejects import write_rejects
 
 _PACKAGES: Final = ("torch", "transformers", "numpy", "pydicom", "pillow")
@@ -86,26 +84,6 @@ class DetectSummary:
     rejected: int
     seconds: float
     untouched: bool = False
-
-
-def load_detector(run: Path | str, device: str | None = None) -> FilmDetector:
-    """The detector of a run, on the GPU if there is one. Raises ``ConfigError``: ``model.missing``, ``model.kind``,
-    ``model.damaged``."""
-    folder = Path(run)
-    hint = "radloop vision train-detector makes one"
-    kind = kind_of(run, "trained detector", hint)
-    if kind != FilmDetectorConfig.model_type:
-        raise ConfigError("model.kind", f"this is a {kind}, not a detector", where=str(run), hint=hint)
-    quiet()
-    try:
-        model: FilmDetector = FilmDetector.from_pretrained(folder, local_files_only=True)
-    except Exception as error:  # safetensors, torch and transformers raise their own kinds for damaged files
-        raise ConfigError(
-            "model.damaged", "its files cannot be read, or do not fit each other", where=str(run), hint="train it again"
-        ) from error
-    torch.nn.Module.to(model, torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu")))
-    model.train(False)
-    return model
 
 
 def detect(

@@ -76,7 +76,8 @@ def train_detector_cli(
     config: Annotated[str, typer.Option(metavar="NAME|FILE", help="Recipe: shipped, or a file.")] = "vision/detector",
     set_: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change the recipe.")] = None,
     init: Annotated[
-        str | None, typer.Option(metavar="WEIGHTS", help="Weights of the backbone: of pretrain, train, or a file.")
+        str | None,
+        typer.Option(metavar="WEIGHTS", help="Weights to begin with: of pretrain, train, a detector, a file."),
     ] = None,
     split: Split = None,
     cache: Cache = None,

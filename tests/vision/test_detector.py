@@ -147,6 +147,28 @@ def test_a_trained_encoder_starts_it(eye_run, boxed):
     assert sum(name in kept for name in ours) > 10
 
 
+def test_a_detector_starts_one_with_other_labels(detector, boxed, tmp_path):
+    source = {"backbone": recipe().backbone.model_dump() | {"source": str(detector.folder)}}
+    kept = FilmDetector.from_pretrained(detector.folder).state_dict()
+    same = build_detector(recipe(**source), ["Left", "Right"]).state_dict()
+    assert all(torch.equal(same[name], value) for name, value in kept.items())
+    # a label keeps what it learned wherever it stands; a new one begins as in any detector
+    fresh = build_detector(recipe(), ["New", "Right"]).state_dict()
+    other = build_detector(recipe(**source), ["New", "Right"]).state_dict()
+    name = "detector.class_embed.1.weight"
+    assert torch.equal(other[name][1], kept[name][1]) and torch.equal(other[name][0], fresh[name][0])
+    turned = build_detector(recipe(**source), ["Right", "Left"]).state_dict()
+    assert torch.equal(turned[name], kept[name].flip(0))
+    narrow = recipe(**source, transformer=recipe().transformer.model_dump() | {"width": 32})
+    with pytest.raises(ConfigError) as shape:
+        build_detector(narrow, ["Left"])
+    assert shape.value.code == "model.kind" and shape.value.where == str(detector.folder)
+    # it goes on from where the other one was
+    short = recipe(**source, training=recipe().training.model_dump() | {"epochs": 1, "learning_rate": 1e-5})
+    found = train_detector(boxed, boxed / "boxes.csv", tmp_path / "run", short)
+    assert found.froc == pytest.approx(detector.froc, abs=0.1)
+
+
 def test_the_commands_find_write_and_are_measured(radloop, boxed, detector, tmp_path):
     found = radloop("vision", "detect", detector.folder, boxed, "--part", "test", "-o", tmp_path / "found",
                     "--draw", "0.05", "--json")  # fmt: skip

@@ -57,7 +57,7 @@ def recipes(tmp_path_factory):
 TAKES = {
     "pretrain": ("encoder", "start"),
     "train": ("encoder", "start"),
-    "train-detector": ("encoder", "start"),
+    "train-detector": ("encoder", "start", "detector"),
     "abnormality": ("encoder",),
     "predict": ("encoder", "diagnosis"),
     "detect": ("detector",),
