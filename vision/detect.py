@@ -137,8 +137,10 @@ def detect(
 def _summary(
     target: OutputTarget, counts: Mapping[str, int], clock: float, *, untouched: bool = False
 ) -> DetectSummary:
-    given = (counts[name] for name in ("films", "boxes", "drawn", "reports", "rejected"))
-    return DetectSummary(target.out, *given, time.monotonic() - clock, untouched)
+    return DetectSummary(
+        target.out, counts["films"], counts["boxes"], counts["drawn"], counts["reports"], counts["rejected"],
+        time.monotonic() - clock, untouched,
+    )  # fmt: skip
 
 
 def _key(digest: str, asked: Finding, films: Sequence[FilmFile]) -> str:

@@ -50,11 +50,15 @@ def _named(entry: dict[str, Any]) -> bool:
 
 def _object(text: str, source: str) -> dict[str, Any]:
     try:
-        data = json.loads(text)
+        data: Any = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise DataError("data.json", "the file is not JSON", where=source) from error
     keys = ("images", "annotations", "categories")
-    lacking = [key for key in keys if not isinstance(data, dict) or not isinstance(data.get(key), list)]
+    if not isinstance(data, dict):
+        raise DataError(
+            "data.json", "not COCO: it is not an object", where=source, hint=f"with lists {', '.join(keys)}"
+        )
+    lacking = [key for key in keys if not isinstance(data.get(key), list)]
     if lacking:
         raise DataError("data.json", f"not COCO: it has no list {', no list '.join(lacking)}", where=source)
     if not isinstance(data.get("image_labels", []), list):
