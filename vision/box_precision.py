@@ -35,7 +35,8 @@ def coco_match(boxes: ArrayLike, detections: Detections, thresholds: Sequence[fl
             left = np.where(free, overlaps[at], -1.0)
             if len(left) and left.max() >= threshold:
                 found[row, at] = True
-                free[int(left.argmax())] = False
+                # of equal overlaps COCO's code takes the last
+                free[len(left) - 1 - int(left[::-1].argmax())] = False
     return found
 
 
@@ -72,8 +73,8 @@ def average_precision(marks: Marks, frame: Frame, replicates: Weights) -> Array:
             precision = np.divide(hit, hit + wrong, out=np.zeros(hit.shape), where=hit + wrong > 0)
             precision = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
             for row in np.flatnonzero(lesions > 0):
-                # in counts, so that a recall of 1 is reached exactly
-                at = np.searchsorted(hit[row], RECALLS * lesions[row] - 1e-9, side="left")
+                # the quotients are rounded as in COCO's code, so that the values are its own to the last digit
+                at = np.searchsorted(hit[row] / lesions[row], RECALLS, side="left")
                 found[row] = np.where(at < hit.shape[1], precision[row, np.minimum(at, hit.shape[1] - 1)], 0).mean()
         rows.append(found)
     return np.concatenate(rows)

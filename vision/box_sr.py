@@ -9,6 +9,7 @@ report UNVERIFIED, as no person has read it.
 from __future__ import annotations
 
 import io
+import warnings
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
@@ -19,11 +20,14 @@ from vision.detections import Detection
 
 _SR: Final = "1.2.840.10008.5.1.4.1.1.88.33"
 _LITTLE: Final = "1.2.840.10008.1.2.1"
+_SCHEME: Final = "99RADLOOP"
 #: What a report takes over from its film: the patient and the study are the same.
 _SHARED: Final = (
-    "SpecificCharacterSet", "PatientName", "PatientID", "PatientBirthDate", "PatientSex", "StudyInstanceUID",
-    "StudyDate", "StudyTime", "StudyID", "AccessionNumber", "ReferringPhysicianName", "PatientIdentityRemoved",
+    "PatientName", "PatientID", "PatientBirthDate", "PatientSex", "StudyInstanceUID", "StudyDate", "StudyTime",
+    "StudyID", "AccessionNumber", "ReferringPhysicianName",
 )  # fmt: skip
+#: And of what was removed from it, where it says so.
+_REMOVED: Final = ("PatientIdentityRemoved", "DeidentificationMethod", "DeidentificationMethodCodeSequence")
 Code = tuple[str, str, str]
 
 
@@ -33,11 +37,23 @@ def is_dicom(path: Path) -> bool:
         return stream.read(132)[128:] == b"DICM"
 
 
-def structured_report(film: Path, boxes: Sequence[Detection], *, made_by: str, now: datetime | None = None) -> bytes:
-    """The report on a DICOM film, as the bytes of a file. UIDs follow from the film's and from ``made_by``.
+def structured_report(
+    film: Path, boxes: Sequence[Detection], *, made_by: str, digest: str = "", now: datetime | None = None
+) -> bytes:
+    """The report on a DICOM film, as the bytes of a file, by the detector ``made_by`` whose weights have ``digest``.
+
+    The same detector, film, boxes and time give the same report with the same UIDs; a report that says another thing,
+    or at another time, is another instance.
 
     Raises ``DataError`` (``dicom.no_uid``) for a film without the UIDs that a report must name.
     """
+    with warnings.catch_warnings():
+        # what the film has against the standard is the film's, and stays
+        warnings.simplefilter("ignore")
+        return _report(film, boxes, [made_by, digest], now or datetime.now())
+
+
+def _report(film: Path, boxes: Sequence[Detection], detector: Sequence[str], when: datetime) -> bytes:
     from pydicom import dcmread
     from pydicom.dataset import FileDataset, FileMetaDataset
     from pydicom.uid import UID, generate_uid
@@ -45,18 +61,14 @@ def structured_report(film: Path, boxes: Sequence[Detection], *, made_by: str, n
     source = dcmread(film, stop_before_pixels=True)
     if not all(source.get(name) for name in ("SOPInstanceUID", "SOPClassUID", "StudyInstanceUID")):
         raise DataError("dicom.no_uid", "the film lacks a UID that a report must name", where=str(film))
-    seeds = [str(source.SOPInstanceUID), made_by]
+    said = repr([(box.label, box.corners, box.score) for box in boxes])
+    seeds = [str(source.SOPInstanceUID), *detector, when.isoformat(), said]
     uid = generate_uid(entropy_srcs=[*seeds, "report"])
     meta = FileMetaDataset()
     meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID = UID(_SR), uid
     meta.TransferSyntaxUID = UID(_LITTLE)
     report = FileDataset("", {}, file_meta=meta, preamble=b"\0" * 128)
-    for name in _SHARED:
-        if name in source:
-            report[name] = source[name]
-        elif name != "SpecificCharacterSet" and name != "PatientIdentityRemoved":
-            setattr(report, name, "")
-    when = now or datetime.now()
+    _share(report, source)
     report.SOPClassUID, report.SOPInstanceUID = _SR, uid
     report.Modality, report.SeriesInstanceUID = "SR", generate_uid(entropy_srcs=[*seeds, "series"])
     report.SeriesNumber, report.InstanceNumber = 1, 1
@@ -66,11 +78,26 @@ def structured_report(film: Path, boxes: Sequence[Detection], *, made_by: str, n
     report.ReferencedPerformedProcedureStepSequence = []
     report.PerformedProcedureCodeSequence = []
     report.CompletionFlag, report.VerificationFlag = "PARTIAL", "UNVERIFIED"
+    report.CodingSchemeIdentificationSequence = [
+        _dataset(CodingSchemeDesignator=_SCHEME, CodingSchemeName="Labels of detectors of radloop")
+    ]
     report.CurrentRequestedProcedureEvidenceSequence = [_evidence(source)]
-    _content(report, source, boxes, made_by, seeds)
+    _content(report, source, boxes, detector, seeds)
     out = io.BytesIO()
     report.save_as(out, enforce_file_format=True)
     return out.getvalue()
+
+
+def _share(report: Any, source: Any) -> None:
+    """Take over from ``source`` who was examined, and when: in UTF-8, which has the letters of every label as well."""
+    source.decode()
+    report.SpecificCharacterSet = "ISO_IR 192"
+    for name in _SHARED:
+        value = source.get(name)
+        setattr(report, name, "" if value is None else str(value))
+    for name in _REMOVED:
+        if name in source:
+            report[name] = source[name]
 
 
 def _evidence(source: Any) -> Any:
@@ -79,7 +106,9 @@ def _evidence(source: Any) -> Any:
     return _dataset(StudyInstanceUID=source.StudyInstanceUID, ReferencedSeriesSequence=[series])
 
 
-def _content(report: Any, source: Any, boxes: Sequence[Detection], made_by: str, seeds: Sequence[str]) -> None:
+def _content(
+    report: Any, source: Any, boxes: Sequence[Detection], detector: Sequence[str], seeds: Sequence[str]
+) -> None:
     report.ValueType, report.ContinuityOfContent = "CONTAINER", "SEPARATE"
     report.ConceptNameCodeSequence = [_code(("126000", "DCM", "Imaging Measurement Report"))]
     report.ContentTemplateSequence = [_dataset(MappingResource="DCMR", TemplateIdentifier="1500")]
@@ -90,9 +119,9 @@ def _content(report: Any, source: Any, boxes: Sequence[Detection], made_by: str,
     device = _item("HAS OBS CONTEXT", "UIDREF", ("121012", "DCM", "Device Observer UID"))
     from pydicom.uid import generate_uid
 
-    device.UID = generate_uid(entropy_srcs=["radloop detector", made_by])
+    device.UID = generate_uid(entropy_srcs=["radloop detector", *detector])
     named = _item("HAS OBS CONTEXT", "TEXT", ("121013", "DCM", "Device Observer Name"))
-    named.TextValue = f"radloop, {made_by}"[:1024]
+    named.TextValue = f"radloop, {detector[0]}"[:1024]
     procedure = _item("HAS CONCEPT MOD", "CODE", ("121058", "DCM", "Procedure reported"))
     procedure.ConceptCodeSequence = [_code(("399208008", "SCT", "Plain X-ray of chest"))]
     found = _item("CONTAINS", "CONTAINER", ("126010", "DCM", "Imaging Measurements"))
@@ -123,7 +152,7 @@ def _group(number: int, box: Detection, source: Any, seeds: Sequence[str]) -> An
         _dataset(ReferencedSOPClassUID=source.SOPClassUID, ReferencedSOPInstanceUID=source.SOPInstanceUID)
     ]
     region.ContentSequence = [image]
-    score = _item("CONTAINS", "NUM", ("score", "99RADLOOP", "Detection score"))
+    score = _item("CONTAINS", "NUM", ("score", _SCHEME, "Detection score"))
     units = _code(("1", "UCUM", "no units"))
     score.MeasuredValueSequence = [
         _dataset(NumericValue=f"{box.score:.6f}", MeasurementUnitsCodeSequence=[units])
@@ -133,7 +162,7 @@ def _group(number: int, box: Detection, source: Any, seeds: Sequence[str]) -> An
 
 
 def label_code(label: str) -> Code:
-    """A label in our coding scheme; a code value has 16 characters at most, so longer names are cut and numbered.
+    """A label in our coding scheme. A code value has 16 plain characters at most: other names are cut and numbered.
 
     >>> label_code("Pneumothorax")
     ('Pneumothorax', '99RADLOOP', 'Pneumothorax')
@@ -142,10 +171,12 @@ def label_code(label: str) -> Code:
     """
     from hashlib import sha256
 
-    plain = label.strip()
-    short = plain if len(plain) <= 16 else f"{plain[:9].strip()}-{sha256(plain.encode()).hexdigest()[:6]}"[:16]
-    short = short if len(plain) <= 16 else short.ljust(16, "0")
-    return short, "99RADLOOP", plain[:64]
+    # a backslash parts values
+    plain = label.strip().replace("\\", "/")
+    if len(plain) <= 16 and plain.isascii():
+        return plain, _SCHEME, plain
+    begin = plain.encode("ascii", "ignore").decode()[:9].strip()
+    return f"{begin}-{sha256(plain.encode()).hexdigest()}"[:16], _SCHEME, plain[:64]
 
 
 def _item(relation: str, kind: str, name: Code) -> Any:

@@ -32,6 +32,23 @@ def build(recipe: VisionRecipe, labels: tuple[str, ...], parents: list[int]) -> 
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         message = f"no such backbone: {str(error).partition(chr(10))[0][:200]}"
         raise ConfigError("config.value", message, where="backbone.settings") from error
+    if model.backbone.main_input_name != "pixel_values":
+        raise ConfigError(
+            "config.value", f"the backbone {backbone.kind!r} does not look at pictures", where="backbone.kind",
+            hint="such as resnet, convnext, swin or vit",
+        )  # fmt: skip
     if backbone.source:
         begin_weights(model, backbone.source, with_head=backbone.with_head)
     return model
+
+
+def refuse_start(recipe: VisionRecipe) -> None:
+    """Raise what ``build``, or ``vision.diagnosis.build_diagnosis``, would raise of the backbone and the weights it
+    begins with. Whether a head fits is known with the labels alone."""
+    from vision.diagnosis import DiagnosisRecipe, build_diagnosis
+
+    body = recipe.model_copy(update={"backbone": recipe.backbone.model_copy(update={"with_head": False})})
+    if isinstance(body, DiagnosisRecipe):
+        build_diagnosis(body, ("none",), [-1])
+    else:
+        build(body, ("none",), [-1])

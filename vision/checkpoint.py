@@ -70,15 +70,19 @@ def read_checkpoint(path: Path, key: str, model: torch.nn.Module, optimizer: Any
     """What a checkpoint holds; ``model`` and ``optimizer`` are set to it. Raises ``RunError``: ``run.damaged``, and
     ``run.changed`` if it is of a run with another ``key``."""
     try:
-        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        state: Any = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # what torch raises for a damaged file depends on where it is damaged
         hint = "run without --resume to start over"
         raise RunError("run.damaged", "the checkpoint cannot be read", where=str(path), hint=hint) from error
-    if state["key"] != key:
+    if not isinstance(state, dict) or state.get("key") != key:
         raise changed_run(path)
-    model.load_state_dict(state["model"])
-    optimizer.load_state_dict(state["optimizer"])
-    return state
+    try:
+        model.load_state_dict(state["model"])
+        optimizer.load_state_dict(state["optimizer"])
+    except (RuntimeError, ValueError, KeyError) as error:  # weights to begin with that have become others since
+        raise changed_run(path) from error
+    kept: dict[str, Any] = state
+    return kept
 
 
 def changed_run(where: Path) -> RunError:

@@ -6,8 +6,10 @@ OUT/detections.json     COCO, every annotation with a score; its images are all 
 OUT/detections.csv      the layout of VinDr-CXR with a column ``score``
 OUT/overlays/*.png      films with the boxes drawn, of scores of at least ``draw``
 OUT/sr/*.dcm            a DICOM structured report for each DICOM film, if asked for
-OUT/failures.jsonl      films that could not be read, if any
+OUT/failures.jsonl      films that could not be read or reported on, if any
 OUT/manifest.json       last of all
+
+What a batch of films came to is noted in OUT/partial, so a run that was stopped goes on where it was.
 """
 
 from __future__ import annotations
@@ -16,9 +18,9 @@ import hashlib
 import json
 import re
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from itertools import islice
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Final
 
@@ -26,20 +28,30 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from corpora.accelerating import quiet
 from corpora.errors import ConfigError, DataError, RadloopError
 from corpora.images.files import read_any
 from corpora.images.fit import Transform, fit
-from corpora.runs import OutputTarget, atomic_writer, begin, discard_work, output_target, write_manifest, writing
+from corpora.runs import (
+    OutputTarget,
+    atomic_writer,
+    begin,
+    discard_work,
+    hash_input,
+    output_target,
+    write_manifest,
+    writing,
+)  # fmt: skip
 from corpora.types import Provenance, Reject
 from vision.box_overlay import drawn_film
+from vision.detect_journal import DetectBatch, Journal, finished, replaced
 from vision.detections import Detection, Looked, detections_coco, detections_csv
-from vision.detector import FilmDetector, FilmDetectorConfig, boxes_found
+from vision.detector import FilmDetector, boxes_found, load_detector
 from vision.explain_source import FilmFile, films_of
 from vision.rejects import write_rejects
 
 _PACKAGES: Final = ("torch", "transformers", "numpy", "pydicom", "pillow")
 _BATCH: Final = 16
+OVERLAYS, REPORTS = "overlays", "sr"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +71,10 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class DetectSummary:
-    """What was found: the folder, films looked at, boxes written, boxes drawn, structured reports, rejects."""
+    """What was found: the folder, films looked at, boxes written, boxes drawn, structured reports, rejects.
+
+    ``untouched``: the run was complete already, and nothing was done.
+    """
 
     folder: Path
     films: int
@@ -68,135 +83,164 @@ class DetectSummary:
     reports: int
     rejected: int
     seconds: float
-
-
-def load_detector(run: Path | str, device: str | None = None) -> FilmDetector:
-    """The detector of a run, on the GPU if there is one. Raises ``ConfigError``: ``model.missing``, ``model.kind``,
-    ``model.damaged``."""
-    folder = Path(run)
-    hint = "radloop vision train-detector makes one"
-    try:
-        kind = json.loads((folder / "config.json").read_text(encoding="utf-8")).get("model_type")
-    except OSError as error:
-        raise ConfigError("model.missing", "no trained detector is here", where=str(run), hint=hint) from error
-    except ValueError as error:
-        raise ConfigError("model.damaged", "its config.json is not JSON", where=str(run)) from error
-    if kind != FilmDetectorConfig.model_type:
-        raise ConfigError("model.kind", f"this is a {kind}, not a detector", where=str(run), hint=hint)
-    quiet()
-    try:
-        model: FilmDetector = FilmDetector.from_pretrained(folder, local_files_only=True)
-    except Exception as error:  # safetensors, torch and transformers raise their own kinds for damaged files
-        raise ConfigError(
-            "model.damaged", "its files cannot be read, or do not fit each other", where=str(run), hint="train it again"
-        ) from error
-    torch.nn.Module.to(model, torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu")))
-    model.train(False)
-    return model
+    untouched: bool = False
 
 
 def detect(
-    run: Path | str, source: Path | str, out: Path | str, *, asked: Finding = Finding(), command: Iterable[str] = (),
-    watch: Callable[[int, int], None] = lambda done, total: None,
+    run: Path | str, source: Path | str, out: Path | str, *, asked: Finding = Finding(), resume: bool = False,
+    command: Iterable[str] = (), watch: Callable[[int, int], None] = lambda done, total: None,
 ) -> DetectSummary:  # fmt: skip
     """Find boxes on the films of ``source`` (a corpus, a folder, one film) and write them into the folder ``out``.
 
-    A film that cannot be read is rejected. Raises as ``load_detector`` and ``vision.explain_source.films_of``;
-    ``DataError`` (``image.none``) if no film can be read; ``ConfigError`` (``config.value``) for numbers out of range.
+    A film that cannot be read is rejected. ``resume`` goes on with a run that was stopped. Raises as ``load_detector``
+    and ``vision.explain_source.films_of``; ``DataError`` (``image.none``) if no film can be read; ``ConfigError``
+    (``config.value``) for numbers out of range; ``RunError`` (``run.changed``, ``run.damaged``).
     """
-    began = time.monotonic()
+    clock = time.monotonic()
     if not (0 <= asked.least <= 1 and 0 <= asked.draw <= 1 and 0 < asked.nms <= 1 and asked.most > 0):
         raise ConfigError("config.value", "a score or an overlap lies between 0 and 1, and a number of boxes above 0",
                           where="--least, --draw, --nms, --most")  # fmt: skip
-    model = load_detector(run)
+    model, weights = load_detector(run), Path(run) / "model.safetensors"
     films = films_of(source, model.config.views, asked.part)
     target = output_target(out, "detections.csv")
     if not target.is_folder:
         raise ConfigError("config.value", "detections go into a folder, not a table", where=str(out))
-    begin(target)
-    rejects: list[Reject] = []
-    looked: list[Looked] = []
-    found: list[Detection] = []
-    drawn = reports = 0
-    for film, pixels, boxes in _found(model, films, asked, rejects):
-        looked.append(_looked(film, pixels))
-        found += boxes
-        drawn += _draw(target, film, pixels, boxes, asked)
-        reports += _report(target, film, boxes, Path(run), rejects) if asked.reports else 0
-        watch(min(len(looked) + len(rejects), len(films)), len(films))
-    write_rejects(target.failures, rejects)
-    if not looked:
+    config = {"run": str(run), "source": str(source), **asdict(asked)}
+    if resume and target.complete and target.table.is_file():
+        return _summary(target, finished(target, config, weights), clock, untouched=True)
+    begin(target, resume=resume)
+    digest = hash_input(weights)["sha256"]
+    journal = Journal(
+        target.work / "found.jsonl", _key(digest, asked, films), datetime.now().isoformat(), resume=resume
+    )
+    made_by = Path(run).resolve().name
+    desk = _Desk(model, films, asked, target.work, made_by, digest, datetime.fromisoformat(journal.begun))
+    while journal.read < len(films):
+        journal.add(desk.batch(journal.read))
+        watch(journal.read, len(films))
+    made = _gathered(journal.batches)
+    write_rejects(target.failures, made.rejects)
+    if not made.looked:
         raise DataError("image.none", f"none of the {len(films):,} films could be read", where=str(source))
-    _write(target, found, looked, model.config.label_names, Path(run).name)
-    seconds = time.monotonic() - began
+    _write(target, made, model.config.label_names, made_by)
+    counts = {"films": len(made.looked), "boxes": len(made.found), "drawn": made.drawn, "reports": made.reports,
+              "rejected": len(made.rejects)}  # fmt: skip
     write_manifest(
-        target.manifest, command=list(command), config={"run": str(run), "source": str(source)},
-        inputs=[Path(run) / "model.safetensors"], wall_seconds=seconds, packages=_PACKAGES,
-        counts={"films": len(looked), "boxes": len(found), "drawn": drawn, "reports": reports,
-                "rejected": len(rejects)},
+        target.manifest, command=list(command), config=config, inputs=[weights],
+        wall_seconds=time.monotonic() - clock, packages=_PACKAGES, counts=counts,
     )  # fmt: skip
     with writing(target.work):
         discard_work(target)
-    return DetectSummary(target.out, len(looked), len(found), drawn, reports, len(rejects), seconds)
+    return _summary(target, counts, clock)
 
 
-def _found(
-    model: FilmDetector, films: Sequence[FilmFile], asked: Finding, rejects: list[Reject]
-) -> Iterator[tuple[FilmFile, NDArray[np.uint16], list[Detection]]]:
-    side, labels = model.config.image_size, model.config.label_names
-    read = _read(films, side, rejects)
-    while batch := list(islice(read, _BATCH)):
-        # rounded as in training, so that a film has the boxes it has there
-        squares = np.rint(np.stack([square for _, _, square, _ in batch]) / 257).astype(np.float32) / 255
-        with torch.inference_mode():
-            out = model(torch.from_numpy(squares)[:, None].to(model.device))
-        logits, shares = out.logits.float().cpu().numpy(), out.pred_boxes.float().cpu().numpy()
-        for at, (film, pixels, _, transform) in enumerate(batch):
-            boxes = boxes_found(
-                logits[at], shares[at], transform, most=asked.most, least=asked.least, nms=asked.nms
-            )  # fmt: skip
-            yield film, pixels, [Detection(film.image_id, labels[label], box, score) for label, box, score in boxes]
+def _summary(
+    target: OutputTarget, counts: Mapping[str, int], clock: float, *, untouched: bool = False
+) -> DetectSummary:
+    return DetectSummary(
+        target.out, counts["films"], counts["boxes"], counts["drawn"], counts["reports"], counts["rejected"],
+        time.monotonic() - clock, untouched,
+    )  # fmt: skip
 
 
-def _read(
-    films: Sequence[FilmFile], side: int, rejects: list[Reject]
-) -> Iterator[tuple[FilmFile, NDArray[np.uint16], NDArray[np.uint16], Transform]]:
-    for film in films:
+def _key(digest: str, asked: Finding, films: Sequence[FilmFile]) -> str:
+    rows = [[film.image_id, str(film.path), film.study_id, film.patient_id] for film in films]
+    said = json.dumps([digest, asdict(asked), rows])
+    return hashlib.sha256(said.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _gathered(batches: Sequence[DetectBatch]) -> DetectBatch:
+    return DetectBatch(
+        batches[-1].read if batches else 0,
+        tuple(each for batch in batches for each in batch.looked),
+        tuple(each for batch in batches for each in batch.found),
+        tuple(each for batch in batches for each in batch.rejects),
+        sum(batch.drawn for batch in batches), sum(batch.reports for batch in batches),
+    )  # fmt: skip
+
+
+_Read = tuple[FilmFile, NDArray[np.uint16], NDArray[np.uint16], Transform]
+
+
+@dataclass(frozen=True, slots=True)
+class _Desk:
+    """Where films become boxes, overlays and reports, in the folder ``work``; ``digest`` is that of the weights."""
+
+    model: FilmDetector
+    films: Sequence[FilmFile]
+    asked: Finding
+    work: Path
+    made_by: str
+    digest: str
+    now: datetime
+
+    def batch(self, at: int) -> DetectBatch:
+        """What is on the next films from place ``at``: as many as can be read at once."""
+        read: list[_Read] = []
+        rejects: list[Reject] = []
+        while at < len(self.films) and len(read) < _BATCH:
+            self._read(self.films[at], read, rejects)
+            at += 1
+        found: list[Detection] = []
+        drawn = reports = 0
+        for (film, pixels, _, _), boxes in zip(read, self._boxes(read), strict=True):
+            found += boxes
+            drawn += self._draw(film, pixels, boxes)
+            reports += self._report(film, boxes, rejects) if self.asked.reports else 0
+        looked = tuple(_looked(film, pixels) for film, pixels, _, _ in read)
+        return DetectBatch(at, looked, tuple(found), tuple(rejects), drawn, reports)
+
+    def _read(self, film: FilmFile, read: list[_Read], rejects: list[Reject]) -> None:
         try:
             pixels = read_any(film.path)
-            square, transform = fit(pixels, side)
+            square, transform = fit(pixels, self.model.config.image_size)
         except RadloopError as error:
             rejects.append(Reject(error.code, error.message, Provenance(str(film.path)), film.study_id))
         else:
-            yield film, pixels, square, transform
+            read.append((film, pixels, square, transform))
+
+    def _boxes(self, read: Sequence[_Read]) -> list[list[Detection]]:
+        if not read:
+            return []
+        # rounded as in training, so that a film has the boxes it has there
+        squares = np.rint(np.stack([square for _, _, square, _ in read]) / 257).astype(np.float32) / 255
+        with torch.inference_mode():
+            out = self.model(torch.from_numpy(squares)[:, None].to(self.model.device))
+        logits, shares = out.logits.float().cpu().numpy(), out.pred_boxes.float().cpu().numpy()
+        asked, labels = self.asked, self.model.config.label_names
+        return [
+            [
+                Detection(film.image_id, labels[label], box, score)
+                for label, box, score in boxes_found(
+                    logits[at], shares[at], transform, most=asked.most, least=asked.least, nms=asked.nms
+                )
+            ]
+            for at, (film, _, _, transform) in enumerate(read)
+        ]
+
+    def _draw(self, film: FilmFile, pixels: NDArray[np.uint16], boxes: Sequence[Detection]) -> int:
+        shown = [each for each in boxes if each.score >= self.asked.draw]
+        if shown:
+            _put(self.work / OVERLAYS / f"{_name(film)}.png", drawn_film(pixels, shown, longest=self.asked.longest))
+        return len(shown)
+
+    def _report(self, film: FilmFile, boxes: Sequence[Detection], rejects: list[Reject]) -> int:
+        from vision.box_sr import is_dicom, structured_report
+
+        if not is_dicom(film.path):
+            return 0
+        try:
+            made = structured_report(film.path, boxes, made_by=self.made_by, digest=self.digest, now=self.now)
+        except DataError as error:
+            rejects.append(Reject(error.code, error.message, Provenance(str(film.path)), film.study_id))
+            return 0
+        _put(self.work / REPORTS / f"{_name(film)}.dcm", made)
+        return 1
 
 
 def _looked(film: FilmFile, pixels: NDArray[np.uint16]) -> Looked:
     rows, columns = pixels.shape
     return Looked(film.image_id, columns, rows, film.path.name, film.study_id, film.patient_id)
-
-
-def _draw(
-    target: OutputTarget, film: FilmFile, pixels: NDArray[np.uint16], boxes: Sequence[Detection], asked: Finding
-) -> int:
-    shown = [each for each in boxes if each.score >= asked.draw]
-    if shown:
-        _put(target.out / "overlays" / f"{_name(film)}.png", drawn_film(pixels, shown, longest=asked.longest))
-    return len(shown)
-
-
-def _report(target: OutputTarget, film: FilmFile, boxes: Sequence[Detection], run: Path, rejects: list[Reject]) -> int:
-    from vision.box_sr import is_dicom, structured_report
-
-    if not is_dicom(film.path):
-        return 0
-    try:
-        made = structured_report(film.path, boxes, made_by=run.name)
-    except DataError as error:
-        rejects.append(Reject(error.code, error.message, Provenance(str(film.path)), film.study_id))
-        return 0
-    _put(target.out / "sr" / f"{_name(film)}.dcm", made)
-    return 1
 
 
 def _name(film: FilmFile) -> str:
@@ -214,9 +258,10 @@ def _put(path: Path, content: bytes) -> None:
         file.write(content)
 
 
-def _write(
-    target: OutputTarget, found: Sequence[Detection], looked: Sequence[Looked], labels: Sequence[str], made_by: str
-) -> None:
-    coco = json.dumps(detections_coco(found, looked, labels), ensure_ascii=False, indent=1) + "\n"
+def _write(target: OutputTarget, made: DetectBatch, labels: Sequence[str], made_by: str) -> None:
+    coco = json.dumps(detections_coco(made.found, made.looked, labels), ensure_ascii=False, indent=1) + "\n"
     _put(target.out / "detections.json", coco.encode())
-    _put(target.table, detections_csv(found, made_by).encode())
+    # what an earlier run drew and reported is not of these
+    for name, count in ((OVERLAYS, made.drawn), (REPORTS, made.reports)):
+        replaced(target.work / name, target.out / name, count)
+    _put(target.table, detections_csv(made.found, made_by).encode())

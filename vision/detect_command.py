@@ -35,6 +35,7 @@ def detect_cli(
         int, typer.Option(min=0, metavar="N", help="Longer side of overlays in pixels; 0 for the film's own.")
     ] = 1024,
     reports: Annotated[bool, typer.Option("--sr", help="Write a DICOM structured report for each DICOM film.")] = False,
+    resume: Resume = False,
     max_failures: Annotated[
         str, typer.Option(metavar="N|P%", help="More unreadable films than this end with exit code 1.")
     ] = "1%",
@@ -46,17 +47,23 @@ def detect_cli(
     from vision.detect import Finding, detect
 
     asked = Finding(least, draw, most, nms, longest, part, reports)
-    with counting("finding") as watch:
-        found = detect(run, source, out, asked=asked, command=sys.argv, watch=watch)
+    try:
+        with counting("finding") as watch:
+            found = detect(run, source, out, asked=asked, resume=resume, command=sys.argv, watch=watch)
+    except KeyboardInterrupt:
+        typer.echo("interrupted; the same command with --resume goes on from here", err=True)
+        raise
     if as_json:
         counts = {"films": found.films, "boxes": found.boxes, "drawn": found.drawn, "reports": found.reports}
         typer.echo(json.dumps(counts | {"rejected": found.rejected}))
-    typer.echo(
-        f"{found.boxes:,} boxes on {found.films:,} films in {found.seconds:.0f} s; {found.drawn:,} drawn", err=True
-    )
-    typer.echo(f"wrote {found.folder}", err=True)
+    if found.untouched:
+        typer.echo(f"nothing left to do: {found.folder} is complete", err=True)
+    else:
+        said = f"{found.boxes:,} boxes on {found.films:,} films in {found.seconds:.0f} s; {found.drawn:,} drawn"
+        typer.echo(f"{said}\nwrote {found.folder}", err=True)
     if found.rejected:
-        typer.echo(f"{found.rejected:,} films could not be read; see {found.folder / 'failures.jsonl'}", err=True)
+        said = f"{found.rejected:,} films could not be read, or not be reported on"
+        typer.echo(f"{said}; see {found.folder / 'failures.jsonl'}", err=True)
     if not allowed(found.rejected, found.films + found.rejected):
         typer.echo(f"more films could not be read than --max-failures {max_failures} allows", err=True)
         raise typer.Exit(1)
@@ -69,7 +76,8 @@ def train_detector_cli(
     config: Annotated[str, typer.Option(metavar="NAME|FILE", help="Recipe: shipped, or a file.")] = "vision/detector",
     set_: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change the recipe.")] = None,
     init: Annotated[
-        str | None, typer.Option(metavar="WEIGHTS", help="Weights of the backbone: of pretrain, train, or a file.")
+        str | None,
+        typer.Option(metavar="WEIGHTS", help="Weights to begin with: of pretrain, train, a detector, a file."),
     ] = None,
     split: Split = None,
     cache: Cache = None,

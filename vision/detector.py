@@ -3,16 +3,19 @@
     greys [B, 1, S, S] in 0..1 (-> planes) -> backbone, maps of its last stages -> RT-DETRv2 of transformers
     -> boxes [B, Q, 4] (middle x, middle y, width, height as shares of the square), logits [B, Q, L]
 
-The backbone is that of ``vision.encoder``, so weights of ``radloop vision pretrain`` or ``train`` start it. RT-DETR is
-a DETR of several scales that proposes its queries from the maps and learns to undo noise, which makes it learn soon.
+The backbone is that of ``vision.encoder``, so weights of ``radloop vision pretrain`` or ``train`` start it; those of
+another detector start the whole. RT-DETR is a DETR of several scales that proposes its queries from the maps and learns
+to undo noise, which makes it learn soon.
 """
 
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
-from typing import Any
+from pathlib import Path
+from typing import Any, Final
 
 import numpy as np
 import torch
@@ -27,15 +30,19 @@ from transformers import (
     RTDetrV2ForObjectDetection,
 )
 
+from corpora.accelerating import quiet
 from corpora.errors import ConfigError
 from corpora.images.fit import Transform
 from corpora.statistics.froc import iou_matrix
 from vision.detector_recipe import DetectorRecipe
 from vision.encoder import GREY_MEAN, GREY_STD, FilmEncoder, FilmEncoderConfig, backbone_config
+from vision.kinds import kind_of
 from vision.planes import count_of, planes
 from vision.weights import begin
 
 Array = NDArray[np.float64]
+#: Weights with a row for each label; that of denoising has one more.
+_OF_LABELS: Final = re.compile(r"(class_embed(\.\d+)?|enc_score_head)\.(weight|bias)$")
 
 
 class FilmDetectorConfig(PretrainedConfig):  # type: ignore[no-untyped-call]
@@ -131,7 +138,10 @@ def build_detector(recipe: DetectorRecipe, labels: Sequence[str]) -> FilmDetecto
         message = f"no such detector: {str(error).partition(chr(10))[0][:200]}"
         raise ConfigError("config.value", message, where="transformer") from error
     if recipe.backbone.source:
-        _begin_body(model, recipe)
+        if _is_detector(recipe.backbone.source):
+            _begin_detector(model, recipe.backbone.source)
+        else:
+            _begin_body(model, recipe)
     return model
 
 
@@ -163,6 +173,59 @@ def _stages(recipe: DetectorRecipe) -> tuple[dict[str, Any], list[int], list[int
         )  # fmt: skip
     torch.manual_seed(recipe.seed)
     return body.to_dict(), [each.shape[1] for each in maps], [recipe.size // side for side in sides]
+
+
+def _is_detector(source: str) -> bool:
+    if not (Path(source) / "config.json").is_file():
+        return False
+    return kind_of(source, "network", "a run of radloop vision") == FilmDetectorConfig.model_type
+
+
+def _begin_detector(model: FilmDetector, source: str) -> None:
+    """Begin with all weights of the detector in ``source``; of those that a label has, with those of the same label."""
+    made = load_detector(source, "cpu")
+    ours, theirs = model.state_dict(), made.state_dict()
+    places = [
+        (at, made.config.label_names.index(label))
+        for at, label in enumerate(model.config.label_names)
+        if label in made.config.label_names
+    ]
+    for name in sorted(ours.keys() | theirs.keys()):
+        of_labels = _OF_LABELS.search(name) is not None
+        value = theirs.get(name)
+        if value is None or name not in ours or ours[name].shape[of_labels:] != value.shape[of_labels:]:
+            raise ConfigError(
+                "model.kind", f"the detector to begin with has another shape: {name}", where=source,
+                hint="the backbone and transformer of the recipe it was trained by",
+            )  # fmt: skip
+        if not of_labels:
+            ours[name] = value
+            continue
+        # behind the labels, denoising has a row for no label at all
+        rest = [(-1, -1)] * (len(value) > len(made.config.label_names))
+        for at, place in [*places, *rest]:
+            ours[name][at] = value[place]
+    model.load_state_dict(ours)
+
+
+def load_detector(run: Path | str, device: str | None = None) -> FilmDetector:
+    """The detector of a run, on the GPU if there is one. Raises ``ConfigError``: ``model.missing``, ``model.kind``,
+    ``model.damaged``."""
+    folder = Path(run)
+    hint = "radloop vision train-detector makes one"
+    kind = kind_of(run, "trained detector", hint)
+    if kind != FilmDetectorConfig.model_type:
+        raise ConfigError("model.kind", f"this is a {kind}, not a detector", where=str(run), hint=hint)
+    quiet()
+    try:
+        model: FilmDetector = FilmDetector.from_pretrained(folder, local_files_only=True)
+    except Exception as error:  # safetensors, torch and transformers raise their own kinds for damaged files
+        raise ConfigError(
+            "model.damaged", "its files cannot be read, or do not fit each other", where=str(run), hint="train it again"
+        ) from error
+    torch.nn.Module.to(model, torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu")))
+    model.train(False)
+    return model
 
 
 def _begin_body(model: FilmDetector, recipe: DetectorRecipe) -> None:

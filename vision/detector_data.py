@@ -27,6 +27,7 @@ from vision.batches import Store
 from vision.data import TRAIN, VALIDATE, films_of, refuse_leak
 from vision.detector import to_shares
 from vision.detector_recipe import DetectorRecipe
+from vision.froc import no_lesion
 from vision.recipe import AugmentRecipe
 
 Array = NDArray[np.float64]
@@ -85,7 +86,10 @@ def gather_boxed(corpus: Path, boxes: Path, split: Path | None, views: str) -> G
     refuse_leak(of_patient, corpus)
     for part, films in of_part.items():
         if not films:
-            raise DataError("vision.no_part", f"the part {part} of the split has no film", where=str(corpus))
+            raise DataError(
+                "vision.no_part", f"the part {part} of the split has no film", where=str(corpus),
+                hint="radloop corpus split makes train, validate and test",
+            )  # fmt: skip
     # a name that two images share is that of neither
     names = {other: min(images) for other, images in called.items() if len(images) == 1}
     layer, problems = read_boxes(boxes)
@@ -111,11 +115,11 @@ def boxed_films(
             continue
         if box.corners[2] > film.columns + 0.5 or box.corners[3] > film.rows + 0.5:
             message = f"the box reaches outside its image of {film.columns} x {film.rows} pixels"
-            rejects.append(Reject("boxes.outside", message, Provenance(name)))
+            rejects.append(Reject("boxes.outside", message, Provenance(box.where or name)))
         else:
             drawn.setdefault(name, []).append((box.label, box.corners))
     films = {part: [film for film in of if film.image_id in transforms] for part, of in gathered.of_part.items()}
-    labels, notes = _labels(films, drawn, recipe)
+    labels, notes = _labels(films, drawn, recipe, rejects)
     readers = {box.reader for box in gathered.layer.boxes if box.corners is not None}
     notes += [f"boxes of {len(readers)} readers, each learned as one of its own"] * (len(readers) > 1)
     parts = {}
@@ -129,13 +133,23 @@ def boxed_films(
     return labels, parts, notes
 
 
+def labels_of(gathered: Gathered, recipe: DetectorRecipe) -> tuple[str, ...]:
+    """The labels that are learned if all films can be read. Raises as ``boxed_films``."""
+    drawn: dict[str, list[tuple[str, object]]] = {}
+    for box in gathered.layer.boxes:
+        if box.corners is not None:
+            drawn.setdefault(gathered.names[box.image_id], []).append((box.label, box.corners))
+    return _labels(gathered.of_part, drawn, recipe, gathered.rejects)[0]
+
+
 def _known(boxes: Sequence[tuple[str, object]], labels: Sequence[str]) -> bool:
     return any(label in labels for label, _ in boxes)
 
 
 def _labels(
-    films: Mapping[str, Sequence[Film]], drawn: Mapping[str, Sequence[tuple[str, object]]], recipe: DetectorRecipe
-) -> tuple[tuple[str, ...], list[str]]:
+    films: Mapping[str, Sequence[Film]], drawn: Mapping[str, Sequence[tuple[str, object]]], recipe: DetectorRecipe,
+    rejects: Sequence[Reject],
+) -> tuple[tuple[str, ...], list[str]]:  # fmt: skip
     counts = {
         part: Counter(label for film in of for label, _ in drawn.get(film.image_id, ())) for part, of in films.items()
     }
@@ -144,18 +158,30 @@ def _labels(
     if lacking:
         raise ConfigError("config.value", f"no box has the label {lacking[0]!r}", where="labels",
                           hint=f"boxes have {', '.join(sorted(every)) or 'no label at all'}")  # fmt: skip
-    wanted = recipe.labels or sorted(every)
+    # there is nothing to find where there is nothing
+    wanted = recipe.labels or sorted(label for label in every if not no_lesion(label))
     few = [label for label in wanted if any(count[label] < recipe.min_boxes for count in counts.values())]
     labels = tuple(label for label in wanted if label not in few)
     if not labels:
+        said = [
+            f"{label}: {', '.join(f'{count[label]:,} in {part}' for part, count in counts.items())}" for label in few
+        ]
         raise DataError(
             "vision.no_boxes", f"no label has {recipe.min_boxes} boxes in each of {' and '.join(films)}",
-            where="labels", hint="a larger corpus, or --set min_boxes=1",
+            where="; ".join(said[:5]) or "no box is on a film of these parts", hint=_lacking_boxes(rejects),
         )  # fmt: skip
     notes = [f"{label} is not learned: fewer than {recipe.min_boxes} boxes in a part" for label in few]
     unknown = [label for label in sorted(every) if label not in wanted]
     notes += [f"boxes of other labels, left out: {', '.join(unknown)}"] * bool(unknown)
     return labels, notes
+
+
+def _lacking_boxes(rejects: Sequence[Reject]) -> str:
+    bad = [reject for reject in rejects if reject.code.startswith("boxes.")]
+    if not bad:
+        return "a larger corpus, or --set min_boxes=1"
+    first = bad[0]
+    return f"{len(bad):,} boxes are rejected, the first at {first.provenance.file}: {first.message}"
 
 
 def _part(

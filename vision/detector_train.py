@@ -23,7 +23,7 @@ from corpora.runs import OutputTarget, atomic_writer, discard_work, hash_input, 
 from vision.checkpoint import changed_run
 from vision.data import open_cache, refuse_same_films, rejects_of
 from vision.detector import FilmDetector, build_detector
-from vision.detector_data import boxed_films, gather_boxed, key_of
+from vision.detector_data import boxed_films, gather_boxed, key_of, labels_of
 from vision.detector_loop import DetectorEpoch, DetectorStage, StepWatch, Watch, detector_loop
 from vision.detector_recipe import DetectorRecipe
 from vision.rejects import refuse_too_many, write_rejects
@@ -71,8 +71,10 @@ def train_detector(
     accelerator = accelerator_of(recipe.training.precision, None, "vision train-detector", target.out)
     if accelerator.num_processes > 1:
         raise ConfigError("config.value", "the detector is trained in one process", where="accelerate")
-    begin_together(accelerator, target, resume=resume)
     quiet()
+    # all that can be refused is, before what an earlier run left is touched
+    build_detector(recipe, labels_of(gathered, recipe))
+    begin_together(accelerator, target, resume=resume)
     films = [film for of in gathered.of_part.values() for film in of]
     cached = open_cache(films, cache or target.work / "films", recipe.size, watch=caching)
     refuse_same_films(gathered.of_part, cached)
@@ -80,7 +82,7 @@ def train_detector(
     labels, parts, notes = boxed_films(gathered, cached, recipe, rejects)
     write_rejects(target.failures, rejects)
     drawn = len(gathered.layer.boxes) + len(gathered.rejects)
-    refuse_too_many(len(rejects), len(films) + drawn, within, target.failures)
+    refuse_too_many(len(rejects), len(films) + drawn, within, target.failures, "films and boxes")
     train, heldout = parts.values()
     model = build_detector(recipe, labels)
     stage = DetectorStage(recipe, labels, train, heldout, key_of(recipe, parts, labels), target.work / "detector.pt")

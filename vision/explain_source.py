@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -44,7 +45,7 @@ def films_of(source: Path | str, views: str = "all", part: str = "") -> list[Fil
     if part and not is_corpus:
         raise ConfigError("config.value", "only a corpus has a split", where="--part")
     if path.is_file():
-        return [FilmFile(path.stem, path)]
+        return [FilmFile(_plain(path).name, path)]
     found = _of_corpus(path, views, part) if is_corpus else _of_folder(path)
     if not found:
         raise DataError("image.none", "there is no film", where=str(source))
@@ -68,7 +69,17 @@ def _of_corpus(path: Path, views: str, part: str) -> list[FilmFile]:
 def _of_folder(path: Path) -> list[FilmFile]:
     files = sorted(file for file in path.rglob("*") if file.is_file() and _is_film(file))
     # two folders may hold files of one name
-    return [FilmFile(file.relative_to(path).with_suffix("").as_posix(), file) for file in files]
+    names = [_plain(file.relative_to(path)).as_posix() for file in files]
+    twice = {name for name, count in Counter(names).items() if count > 1}
+    return [
+        FilmFile(file.relative_to(path).as_posix() if name in twice else name, file)
+        for name, file in zip(names, files, strict=True)
+    ]
+
+
+def _plain(file: Path) -> Path:
+    """A path without the ending that says what a file is; what follows the last dot of a UID says no such thing."""
+    return file.with_suffix("") if file.suffix.lower() in _PICTURES else file
 
 
 def _is_film(file: Path) -> bool:

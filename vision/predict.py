@@ -6,7 +6,6 @@ the rest goes on. A folder that is no corpus is films by name: each file is a st
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -36,6 +35,7 @@ from vision.calibrate import sigmoid
 from vision.data import films_of
 from vision.encoder import FilmEncoder, FilmEncoderConfig
 from vision.forward import logits_of
+from vision.kinds import kind_of
 from vision.pooling import Probabilities, pooled
 from vision.predictions import write_predictions
 from vision.rejects import write_rejects
@@ -63,14 +63,7 @@ def load_model(run: Path | str, device: str | None = None) -> FilmEncoder:
     Raises ``ConfigError``: ``model.missing``, ``model.kind``, ``model.damaged``.
     """
     folder = Path(run)
-    try:
-        kind = json.loads((folder / "config.json").read_text(encoding="utf-8")).get("model_type")
-    except OSError as error:
-        raise ConfigError(
-            "model.missing", "no trained encoder is here", where=str(run), hint="radloop vision train makes one"
-        ) from error  # fmt: skip
-    except ValueError as error:
-        raise ConfigError("model.damaged", "its config.json is not JSON", where=str(run)) from error
+    kind = kind_of(run, "trained encoder", "radloop vision train makes one")
     from vision.diagnosis import DiagnosisConfig, DiagnosisEncoder
 
     kinds = {FilmEncoderConfig.model_type: FilmEncoder, DiagnosisConfig.model_type: DiagnosisEncoder}

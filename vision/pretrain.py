@@ -80,10 +80,14 @@ def pretrain(
     if accelerator.num_processes > 1:
         raise ConfigError("config.value", "pretraining runs in one process: a queue is one", where="accelerate")
     films, texts, notes = _films(corpus, split, recipe)
-    begin_together(accelerator, target, resume=resume)
+    unsaid = _without_report(films, texts, recipe)
+    # all that can be refused is, before what an earlier run left is touched
+    _refuse_small(films, recipe, corpus)
     quiet()
+    _contrast(recipe, recipe.text.vocabulary)
+    begin_together(accelerator, target, resume=resume)
     cached = open_cache(films, cache or target.work / "films", recipe.size, watch=caching)
-    rejects = rejects_of(films, cached) + _without_report(films, texts, recipe)
+    rejects = rejects_of(films, cached) + unsaid
     write_rejects(target.failures, rejects)
     refuse_too_many(len(rejects), len(films), within, target.failures)
     lost = {reject.study_id for reject in rejects if reject.code == "vision.no_report"}
@@ -92,7 +96,12 @@ def pretrain(
     store, reports = Store(cached, [film.image_id for film in kept]), _reports(kept, texts, recipe, target)
     model = build_contrast(recipe, reports)
     stage = PretrainStage(store, reports, recipe.seed, _key(recipe, kept, cached, texts), target.work / "pretrain.pt")
-    epochs = pretrain_loop(model, stage, accelerator.device, resume=resume, watch=watch, steps=steps)
+
+    def told(epoch: PretrainEpoch) -> None:
+        accelerator.log({name: value for name, value in asdict(epoch).items() if value is not None}, step=epoch.epoch)
+        watch(epoch)
+
+    epochs = pretrain_loop(model, stage, accelerator.device, resume=resume, watch=told, steps=steps)
     counts = {
         "films": len(kept), "studies": len({film.study_id for film in kept}), "rejected": len(rejects),
         "steps": recipe.training.epochs * steps_of(len(kept), recipe.training.batch_size),
@@ -111,10 +120,14 @@ def pretrain(
 
 def build_contrast(recipe: PretrainVisionRecipe, reports: Reports | None) -> Contrast:
     """The networks of a recipe, with the backbone's weights that it begins with. Raises as ``vision.build.build``."""
+    return _contrast(recipe, reports.pieces if reports else 0)
+
+
+def _contrast(recipe: PretrainVisionRecipe, pieces: int) -> Contrast:
     shape = VisionRecipe(size=recipe.size, views=recipe.views, backbone=recipe.backbone, seed=recipe.seed)
     encoder = build(shape, ("none",), [-1])
     try:
-        return Contrast(encoder, recipe, reports.pieces if reports else 0)
+        return Contrast(encoder, recipe, pieces)
     except ValueError as error:
         message = str(error).partition("\n")[0][:200]
         raise ConfigError("config.value", message, where="text.width, text.heads") from error

@@ -18,17 +18,20 @@ def write_rejects(path: Path, rejects: Sequence[Reject]) -> None:
         return
     with atomic_writer(path) as file:
         for reject in rejects:
-            line = {"study_id": reject.study_id, "file": reject.provenance.file, "code": reject.code,
-                    "message": reject.message}  # fmt: skip
-            file.write(json.dumps(line, ensure_ascii=False) + "\n")
+            at = reject.provenance
+            line = {"study_id": reject.study_id, "file": at.file, "code": reject.code, "message": reject.message}
+            row = {} if at.row is None else {"row": at.row}
+            file.write(json.dumps(line | row, ensure_ascii=False) + "\n")
 
 
-def refuse_too_many(rejected: int, of: int, within: Callable[[int, int], bool], failures: Path) -> None:
-    """Raise ``RunError`` (``vision.rejects``, exit code 1) if more films were rejected than may be."""
+def refuse_too_many(
+    rejected: int, of: int, within: Callable[[int, int], bool], failures: Path, what: str = "films"
+) -> None:
+    """Raise ``RunError`` (``vision.rejects``, exit code 1) if more of ``what`` were rejected than may be."""
     if within(rejected, of):
         return
     error = RunError(
-        "vision.rejects", f"{rejected:,} of {of:,} films cannot be used; nothing was trained", where=str(failures),
+        "vision.rejects", f"{rejected:,} of {of:,} {what} cannot be used; nothing was trained", where=str(failures),
         hint="mend or remove them, or allow more by --max-failures",
     )  # fmt: skip
     error.exit_code = 1

@@ -25,6 +25,7 @@ from corpora.config import config_sha256
 from corpora.errors import RunError
 from corpora.label_table import read_label_matrix
 from corpora.runs import OutputTarget, atomic_writer, discard_work, hash_input, output_target, write_manifest, writing
+from vision.build import refuse_start
 from vision.calibrate import study_probabilities, temperatures, validation_table
 from vision.checkpoint import Epoch, changed_run
 from vision.data import gather, open_cache, refuse_same_films, rejects_of
@@ -96,8 +97,10 @@ def train(
     table = read_label_matrix(labels)
     gathered = gather(corpus, table if recipe.labels is None else table.only(recipe.labels), split, recipe.views)
     accelerator = accelerator_of(recipe.training.precision, recipe.tracker, "vision train", target.out)
-    begin_together(accelerator, target, resume=resume)
     quiet()
+    # before what an earlier run left is touched
+    refuse_start(recipe)
+    begin_together(accelerator, target, resume=resume)
     if not accelerator.is_main_process:
         # one of several speaks for all
         watch, steps = (lambda epoch: None), (lambda step: None)

@@ -13,7 +13,6 @@ grey picture would meet; from one to three channels they are shared out evenly.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -25,6 +24,7 @@ from transformers import AutoConfig, AutoModel, PretrainedConfig
 
 from corpora.errors import ConfigError
 from vision.encoder import FilmEncoder, FilmEncoderConfig
+from vision.kinds import kind_of
 
 _STEM: Final = "embedder.embedder.convolution.weight"
 _PREFIXES: Final = ("module.", "encoder_q.", "base_encoder.", "backbone.", "model.", "resnet.", "encoder.", "net.")
@@ -145,22 +145,17 @@ def _config(source: str) -> PretrainedConfig:
     register()
     try:
         return AutoConfig.from_pretrained(source, local_files_only=True)  # type: ignore[no-any-return]
-    except (OSError, ValueError, KeyError) as error:
+    except Exception as error:  # a config.json may hold anything, and transformers looks at it in many places
         raise _other_stage(source) or _missing(source) from error
 
 
 def _other_stage(source: str) -> ConfigError | None:
-    """The error for a run of another kind, if the folder is one."""
-    try:
-        kind = json.loads((Path(source) / "config.json").read_text(encoding="utf-8"))["model_type"]
-    except (OSError, ValueError, KeyError, TypeError):
+    """The error for a folder that holds a network, but none that starts an encoder."""
+    if not (Path(source) / "config.json").is_file():
         return None
-    if not str(kind).startswith("radloop_"):
-        return None
-    return ConfigError(
-        "model.kind", f"this is a {kind}, which starts no encoder", where=source,
-        hint="runs of radloop vision train and pretrain do",
-    )  # fmt: skip
+    hint = "runs of radloop vision train and pretrain start an encoder"
+    kind = kind_of(source, "network", hint)
+    return ConfigError("model.kind", f"this is a {kind}, which starts no encoder", where=source, hint=hint)
 
 
 def _from(kind: Any, source: str) -> Any:
@@ -169,7 +164,8 @@ def _from(kind: Any, source: str) -> Any:
     except (OSError, ValueError, KeyError) as error:
         raise _missing(source) from error
     except Exception as error:  # safetensors and torch raise their own kinds for a damaged file
-        raise ConfigError("model.damaged", "the weights cannot be read", where=source) from error
+        hint = "copy the folder again, or make it again"
+        raise ConfigError("model.damaged", "the weights cannot be read", where=source, hint=hint) from error
 
 
 def _missing(source: str) -> ConfigError:

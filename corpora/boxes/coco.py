@@ -50,12 +50,17 @@ def _named(entry: dict[str, Any]) -> bool:
 
 def _object(text: str, source: str) -> dict[str, Any]:
     try:
-        data = json.loads(text)
+        data: Any = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise DataError("data.json", "the file is not JSON", where=source) from error
     keys = ("images", "annotations", "categories")
-    if not isinstance(data, dict) or not all(isinstance(data.get(key), list) for key in keys):
-        raise DataError("data.json", f"not COCO: it has no lists {', '.join(keys)}", where=source)
+    if not isinstance(data, dict):
+        raise DataError(
+            "data.json", "not COCO: it is not an object", where=source, hint=f"with lists {', '.join(keys)}"
+        )
+    lacking = [key for key in keys if not isinstance(data.get(key), list)]
+    if lacking:
+        raise DataError("data.json", f"not COCO: it has no list {', no list '.join(lacking)}", where=source)
     if not isinstance(data.get("image_labels", []), list):
         raise DataError("data.json", "image_labels is not a list", where=source)
     return data
@@ -109,6 +114,9 @@ def _coco_box(
     if label is None:
         message = f"category_id {_shown(entry.get('category_id'))} is none of the categories"
         return BoxProblem("boxes.class", message, where, image.image_id)
+    if entry.get("iscrowd"):
+        message = "it is a crowd (iscrowd): a region of several findings, not the box of one"
+        return BoxProblem("boxes.crowd", message, where, image.image_id)
     corners = None if whole else _coco_corners(entry)
     if corners is None and not whole:
         return BoxProblem("boxes.number", "bbox is not four numbers", where, image.image_id)

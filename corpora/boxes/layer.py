@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -20,12 +20,13 @@ _SLACK: Final = 0.5
 @dataclass(frozen=True, slots=True)
 class Box:
     """A finding on an image. ``corners`` are x_min, y_min, x_max, y_max in pixels of the native image; None if the
-    label is of the whole image. ``reader`` is who drew it."""
+    label is of the whole image. ``reader`` is who drew it; ``where`` the file and row it was read from, if any."""
 
     image_id: str
     label: str
     corners: Corners | None = None
     reader: str | None = None
+    where: str = field(default="", compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +72,7 @@ def checked(
     if not image_id or not label or any(map(_unwritable, (image_id, label, reader or ""))):
         return BoxProblem("boxes.name", "an id or class name is empty or holds a control character", where, image_id)
     if corners is None:
-        return Box(image_id, label, None, reader)
+        return Box(image_id, label, None, reader, where)
     x, y, right, bottom = corners
     if not all(map(math.isfinite, corners)):
         return BoxProblem("boxes.number", "a coordinate is not a finite number", where, image_id)
@@ -79,7 +80,7 @@ def checked(
         return BoxProblem("boxes.size", "the box has no positive width and height", where, image_id)
     if x < -_SLACK or y < -_SLACK:
         return BoxProblem("boxes.outside", "the box begins outside its image", where, image_id)
-    return Box(image_id, label, (x, y, right, bottom), reader)
+    return Box(image_id, label, (x, y, right, bottom), reader, where)
 
 
 def _unwritable(text: str) -> bool:
@@ -116,7 +117,7 @@ def against_corpus(layer: BoxLayer, images: Mapping[str, BoxImage], source: str)
     kept: list[Box] = []
     problems: list[BoxProblem] = []
     for number, box in enumerate(layer.boxes, 1):
-        where = f"{source}, box {number}"
+        where = box.where or f"{source}, box {number}"
         image = images.get(box.image_id)
         if image is None:
             problems.append(BoxProblem("boxes.image", "the corpus has no such image", where, box.image_id))

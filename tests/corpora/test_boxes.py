@@ -151,6 +151,7 @@ def doubled(part):
         (changed("annotations", bbox=[1, 2, 0, 4]), "boxes.size"),
         (changed("annotations", bbox=[90, 2, 30, 4]), "boxes.outside"),
         (changed("annotations", bbox=[1, 60, 3, 40]), "boxes.outside"),
+        (changed("annotations", iscrowd=1), "boxes.crowd"),
         (changed("annotations", id="1"), "boxes.id"),
         (changed("annotations", id=True), "boxes.id"),
         (changed("images", width=0), "boxes.size"),
@@ -166,6 +167,20 @@ def test_what_is_wrong_in_coco_is_named(data, code):
     assert problems
     assert problems[0].code == code
     assert problems[0].where.startswith("a.json, ")
+
+
+def test_what_is_not_there_is_named():
+    data = {name: GOOD[name] for name in ("annotations", "categories")}
+    with pytest.raises(DataError) as caught:
+        parse_coco(json.dumps(data), "a.json")
+    assert "no list images" in caught.value.message and "categories" not in caught.value.message
+
+
+def test_ids_may_begin_at_0_and_a_crowd_may_be_denied():
+    data = changed("annotations", id=0, image_id=0, category_id=0, iscrowd=0)
+    data["images"][0]["id"] = data["categories"][0]["id"] = 0
+    layer, problems = parse_coco(json.dumps(data), "a.json")
+    assert problems == [] and layer.boxes == (Box("i1.dcm", "Edema", (1, 2, 31, 42)),)
 
 
 def test_good_coco_has_no_problems():
@@ -228,7 +243,8 @@ def test_boxes_that_do_not_fit_the_corpus_are_refused_and_nothing_is_written(tmp
     with pytest.raises(DataError) as caught:
         convert_boxes(source, out, corpus)
     assert caught.value.code == code
-    assert "box 2" in caught.value.where
+    # good rows before it, bad ones too, do not change its number
+    assert caught.value.where == f"{source}, row 2"
     assert not out.exists()
 
 

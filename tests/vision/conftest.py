@@ -12,12 +12,15 @@ from PIL import Image
 
 from corpora.store import StudyWriter
 from corpora.types import ImageRef, Study
+from vision.detector_recipe import DetectorRecipe
+from vision.detector_train import train_detector
 from vision.recipe import VisionRecipe
 from vision.train import train
 
 torch.set_num_threads(1)
 
 LABELS = ("Left", "Right", "Rare")
+HEAD = ("image_id", "class_name", "x_min", "y_min", "x_max", "y_max")
 TINY = VisionRecipe.model_validate(
     {
         "size": 32,
@@ -97,3 +100,71 @@ def eye_run(eye_corpus, tmp_path_factory):
     """What training on them came to."""
     out = tmp_path_factory.mktemp("eye-run") / "run"
     return train(eye_corpus, eye_corpus / "labels.csv", out, changed(training={"epochs": 8}))
+
+
+def detector_recipe(**fields):
+    """That of a tiny detector, with other fields."""
+    made = {
+        "size": 32, "min_boxes": 2, "views": "all",
+        "backbone": TINY.backbone.model_dump() | {"gather": "mean"},
+        "transformer": {"levels": 2, "width": 16, "feed_forward": 32, "heads": 2, "decoder_layers": 2, "queries": 8,
+                        "denoising": 4, "expansion": 0.5},
+        "augment": {"degrees": 0, "shift": 0.03, "zoom": 0.05},
+        "training": {"epochs": 2, "batch_size": 16, "learning_rate": 3e-3, "clip": 1.0},
+    }  # fmt: skip
+    return DetectorRecipe.model_validate(made | fields)
+
+
+@pytest.fixture(scope="session")
+def boxed(tmp_path_factory):
+    """The made corpus of films with spots, and the boxes of the spots."""
+    corpus = write_corpus(tmp_path_factory.mktemp("boxed") / "corpus", studies=60)
+    rows = []
+    for path in sorted((corpus / "images").glob("*.png")):
+        number = int(path.stem.split("-")[0][1:])
+        rows += [[path.stem, "Left", 4, 10, 12, 18]] * (number % 2)
+        rows += [[path.stem, "Right", 20, 22, 28, 30]] * (number // 2 % 2)
+    write_rows(corpus / "boxes.csv", HEAD, rows)
+    return corpus
+
+
+@pytest.fixture(scope="session")
+def detector(boxed, tmp_path_factory):
+    """What training on them came to."""
+    course = {"epochs": 16, "patience": 16, "batch_size": 8, "learning_rate": 5e-3, "warmup": 0.2, "clip": 0.3,
+              "ema": 0.9, "validate_every": 2}  # fmt: skip
+    return train_detector(
+        boxed, boxed / "boxes.csv", tmp_path_factory.mktemp("det") / "run", detector_recipe(training=course)
+    )
+
+
+@pytest.fixture
+def dicom(tmp_path):
+    """A small DICOM film."""
+    return write_dicom(tmp_path / "film.dcm")
+
+
+def write_dicom(path, **elements):
+    """A small DICOM film with these elements; a value of None takes one away."""
+    from pydicom.dataset import FileDataset, FileMetaDataset
+    from pydicom.uid import ExplicitVRLittleEndian, generate_uid
+
+    meta = FileMetaDataset()
+    meta.MediaStorageSOPClassUID = "1.2.840.10008.5.1.4.1.1.1.1"
+    meta.MediaStorageSOPInstanceUID = generate_uid()
+    meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    film = FileDataset("", {}, file_meta=meta, preamble=b"\0" * 128)
+    film.SOPClassUID, film.SOPInstanceUID = meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID
+    film.StudyInstanceUID, film.SeriesInstanceUID = generate_uid(), generate_uid()
+    film.PatientID, film.PatientName, film.Modality = "p1", "A^B", "DX"
+    film.Rows, film.Columns, film.BitsAllocated, film.BitsStored, film.HighBit = 40, 32, 16, 12, 11
+    film.SamplesPerPixel, film.PixelRepresentation, film.PhotometricInterpretation = 1, 0, "MONOCHROME2"
+    film.PixelData = np.random.default_rng(0).integers(0, 4096, (40, 32)).astype("<u2").tobytes()
+    for name, value in elements.items():
+        if value is None:
+            delattr(film, name)
+        else:
+            setattr(film, name, value)
+    meta.MediaStorageSOPInstanceUID = film.get("SOPInstanceUID") or meta.MediaStorageSOPInstanceUID
+    film.save_as(path, enforce_file_format=True)
+    return path

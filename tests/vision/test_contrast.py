@@ -9,7 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from corpora.errors import ConfigError, DataError
+from corpora.errors import ConfigError, DataError, RunError
 from corpora.store import StudyWriter, read_studies
 from corpora.types import Report
 from tests.vision.conftest import TINY, changed, write_corpus, write_rows
@@ -217,3 +217,65 @@ def test_bad_input_is_a_clear_error(eye_corpus, told, tmp_path):
     with pytest.raises(ConfigError) as heads:
         pretrain(told, tmp_path / "d", recipe(objective="image_text", text={"width": 10, "heads": 4}))
     assert heads.value.code == "config.value"
+    for wrong, where in (({"kind": "bert", "settings": {}}, "backbone.kind"), ({"kind": "nothing"}, "backbone")):
+        with pytest.raises(ConfigError) as kind:
+            pretrain(told, tmp_path / "f", recipe(backbone=recipe().backbone.model_dump() | wrong))
+        assert kind.value.code == "config.value" and kind.value.where == where
+    # nothing was begun
+    assert not list(tmp_path.glob("?/*"))
+
+
+def test_what_a_tracker_is_told(told, tmp_path, monkeypatch):
+    from accelerate import Accelerator
+
+    noted = []
+    monkeypatch.setattr(Accelerator, "log", lambda self, values, step: noted.append((step, values)))
+    found = pretrain(told, tmp_path / "run", recipe())
+    assert [(step, values["loss"]) for step, values in noted] == [(each.epoch, each.loss) for each in found.epochs]
+    assert "matched" not in noted[0][1]
+
+
+def test_a_checkpoint_of_other_weights_or_of_none_is_said(told, tmp_path):
+    often = recipe(training=recipe().training.model_dump() | {"checkpoint_minutes": 1e-9})
+
+    def twice(step):
+        if step.done == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        pretrain(told, tmp_path / "run", often, steps=twice)
+    with pytest.raises(RunError) as changed:
+        pretrain(told, tmp_path / "run", recipe(seed=1), resume=True)
+    assert changed.value.code == "run.changed"
+    checkpoint = tmp_path / "run" / "partial" / "pretrain.pt"
+    kept = checkpoint.read_bytes()
+    state = torch.load(checkpoint, weights_only=True)
+    state["model"].popitem()
+    for content, code in ((state, "run.changed"), ([1], "run.changed"), (None, "run.damaged")):
+        if content is None:
+            checkpoint.write_bytes(kept[: len(kept) // 2])
+        else:
+            torch.save(content, checkpoint)
+        with pytest.raises(RunError) as error:
+            pretrain(told, tmp_path / "run", often, resume=True)
+        assert error.value.code == code and "--resume" in error.value.hint
+    checkpoint.write_bytes(kept)
+    assert len(pretrain(told, tmp_path / "run", often, resume=True).epochs) == 2
+
+
+@pytest.mark.parametrize("kind", ["resnet", "vit"])
+def test_the_start_is_a_plain_folder_of_transformers(told, tmp_path, kind):
+    from transformers import AutoModel
+
+    settings = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16,
+                "patch_size": 8}  # fmt: skip
+    chosen = {"backbone": {"kind": "vit", "settings": settings, "gather": "mean"}} if kind == "vit" else {}
+    pretrain(told, tmp_path / "run", recipe(training={"epochs": 1, "batch_size": 16}, **chosen))
+    body = AutoModel.from_pretrained(tmp_path / "run").eval()
+    assert body.config.model_type == kind
+    films = torch.rand(2, 1, 32, 32)
+    with torch.no_grad():
+        first = body(films).last_hidden_state
+        body.save_pretrained(tmp_path / "again")
+        second = AutoModel.from_pretrained(tmp_path / "again").eval()(films).last_hidden_state
+    assert torch.equal(first, second)

@@ -10,53 +10,20 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from transformers import RTDetrV2ForObjectDetection
 
 from corpora.boxes import read_boxes
 from corpora.errors import ConfigError, DataError
 from corpora.images.fit import transform_of
-from tests.vision.conftest import TINY, write_corpus, write_rows
+from tests.vision.conftest import HEAD, write_rows
+from tests.vision.conftest import detector_recipe as recipe
 from vision.augment import affine_matrices, augmented
-from vision.box_sr import structured_report
-from vision.detections import Detection, read_detections
+from vision.detections import read_detections
 from vision.detector import FilmDetector, boxes_found, build_detector, to_corners, to_shares
 from vision.detector_data import BoxedFilms, epoch_order, moved_boxes, repeats
-from vision.detector_recipe import DetectorRecipe
 from vision.detector_train import train_detector
+from vision.encoder import GREY_MEAN, GREY_STD
 from vision.recipe import AugmentRecipe
-
-HEAD = ("image_id", "class_name", "x_min", "y_min", "x_max", "y_max")
-
-
-def recipe(**fields):
-    made = {
-        "size": 32, "min_boxes": 2, "views": "all",
-        "backbone": TINY.backbone.model_dump() | {"gather": "mean"},
-        "transformer": {"levels": 2, "width": 16, "feed_forward": 32, "heads": 2, "decoder_layers": 2, "queries": 8,
-                        "denoising": 4, "expansion": 0.5},
-        "augment": {"degrees": 0, "shift": 0.03, "zoom": 0.05},
-        "training": {"epochs": 2, "batch_size": 16, "learning_rate": 3e-3, "clip": 1.0},
-    }  # fmt: skip
-    return DetectorRecipe.model_validate(made | fields)
-
-
-@pytest.fixture(scope="module")
-def boxed(tmp_path_factory):
-    """The made corpus of films with spots, and the boxes of the spots."""
-    corpus = write_corpus(tmp_path_factory.mktemp("boxed") / "corpus", studies=60)
-    rows = []
-    for path in sorted((corpus / "images").glob("*.png")):
-        number = int(path.stem.split("-")[0][1:])
-        rows += [[path.stem, "Left", 4, 10, 12, 18]] * (number % 2)
-        rows += [[path.stem, "Right", 20, 22, 28, 30]] * (number // 2 % 2)
-    write_rows(corpus / "boxes.csv", HEAD, rows)
-    return corpus
-
-
-@pytest.fixture(scope="module")
-def detector(boxed, tmp_path_factory):
-    course = {"epochs": 16, "patience": 16, "batch_size": 8, "learning_rate": 5e-3, "warmup": 0.2, "clip": 0.3,
-              "ema": 0.9, "validate_every": 2}  # fmt: skip
-    return train_detector(boxed, boxed / "boxes.csv", tmp_path_factory.mktemp("det") / "run", recipe(training=course))
 
 
 @given(st.integers(0, 10_000))
@@ -153,13 +120,21 @@ def test_the_validation_part_is_looked_at_as_often_as_asked_and_last(boxed, tmp_
                           resume=True).froc == found.froc  # fmt: skip
 
 
-def test_it_is_saved_and_loaded_whole(detector):
+def test_it_is_saved_and_loaded_whole(detector, tmp_path):
     first = FilmDetector.from_pretrained(detector.folder).eval()
-    again = FilmDetector.from_pretrained(detector.folder).eval()
+    first.save_pretrained(tmp_path / "again")
+    again = FilmDetector.from_pretrained(tmp_path / "again").eval()
     films = torch.rand(2, 1, 32, 32)
     with torch.no_grad():
-        assert torch.equal(first(films).logits, again(films).logits)
-    assert first.config.label_names == ["Left", "Right"]
+        found = first(films)
+        assert torch.equal(found.logits, again(films).logits)
+    assert again.config.label_names == ["Left", "Right"] and again.config.views == "all"
+    # what is inside is a detector of transformers, and goes its own ways
+    first.detector.save_pretrained(tmp_path / "plain")
+    plain = RTDetrV2ForObjectDetection.from_pretrained(tmp_path / "plain").eval()
+    with torch.no_grad():
+        boxes = plain(pixel_values=(films - GREY_MEAN) / GREY_STD)
+    assert torch.equal(boxes.pred_boxes, found.pred_boxes) and plain.config.id2label == {0: "Left", 1: "Right"}
 
 
 def test_a_trained_encoder_starts_it(eye_run, boxed):
@@ -170,6 +145,28 @@ def test_a_trained_encoder_starts_it(eye_run, boxed):
     ours = made.body.state_dict()
     assert all(torch.equal(ours[name], kept[name]) for name in ours if name in kept)
     assert sum(name in kept for name in ours) > 10
+
+
+def test_a_detector_starts_one_with_other_labels(detector, boxed, tmp_path):
+    source = {"backbone": recipe().backbone.model_dump() | {"source": str(detector.folder)}}
+    kept = FilmDetector.from_pretrained(detector.folder).state_dict()
+    same = build_detector(recipe(**source), ["Left", "Right"]).state_dict()
+    assert all(torch.equal(same[name], value) for name, value in kept.items())
+    # a label keeps what it learned wherever it stands; a new one begins as in any detector
+    fresh = build_detector(recipe(), ["New", "Right"]).state_dict()
+    other = build_detector(recipe(**source), ["New", "Right"]).state_dict()
+    name = "detector.class_embed.1.weight"
+    assert torch.equal(other[name][1], kept[name][1]) and torch.equal(other[name][0], fresh[name][0])
+    turned = build_detector(recipe(**source), ["Right", "Left"]).state_dict()
+    assert torch.equal(turned[name], kept[name].flip(0))
+    narrow = recipe(**source, transformer=recipe().transformer.model_dump() | {"width": 32})
+    with pytest.raises(ConfigError) as shape:
+        build_detector(narrow, ["Left"])
+    assert shape.value.code == "model.kind" and shape.value.where == str(detector.folder)
+    # it goes on from where the other one was
+    short = recipe(**source, training=recipe().training.model_dump() | {"epochs": 1, "learning_rate": 1e-5})
+    found = train_detector(boxed, boxed / "boxes.csv", tmp_path / "run", short)
+    assert found.froc == pytest.approx(detector.froc, abs=0.1)
 
 
 def test_the_commands_find_write_and_are_measured(radloop, boxed, detector, tmp_path):
@@ -202,56 +199,6 @@ def test_train_detector_is_a_command(radloop, boxed, tmp_path):
     assert json.loads(run.out)["labels"] == ["Left", "Right"] and "have no box" in run.err
 
 
-@pytest.fixture
-def dicom(tmp_path):
-    """A small DICOM film."""
-    from pydicom.dataset import FileDataset, FileMetaDataset
-    from pydicom.uid import ExplicitVRLittleEndian, generate_uid
-
-    meta = FileMetaDataset()
-    meta.MediaStorageSOPClassUID = "1.2.840.10008.5.1.4.1.1.1.1"
-    meta.MediaStorageSOPInstanceUID = generate_uid()
-    meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    film = FileDataset("", {}, file_meta=meta, preamble=b"\0" * 128)
-    film.SOPClassUID, film.SOPInstanceUID = meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID
-    film.StudyInstanceUID, film.SeriesInstanceUID = generate_uid(), generate_uid()
-    film.PatientID, film.PatientName, film.Modality = "p1", "A^B", "DX"
-    film.Rows, film.Columns, film.BitsAllocated, film.BitsStored, film.HighBit = 40, 32, 16, 12, 11
-    film.SamplesPerPixel, film.PixelRepresentation, film.PhotometricInterpretation = 1, 0, "MONOCHROME2"
-    film.PixelData = np.random.default_rng(0).integers(0, 4096, (40, 32)).astype("<u2").tobytes()
-    film.save_as(tmp_path / "film.dcm", enforce_file_format=True)
-    return tmp_path / "film.dcm"
-
-
-def test_a_structured_report_says_what_is_where(dicom):
-    from pydicom import dcmread
-
-    boxes = [Detection("film", "Enlarged Cardiomediastinum", (1.5, 2.0, 10.0, 20.0), 0.75)]
-    report = dcmread(io.BytesIO(structured_report(dicom, boxes, made_by="run")))
-    film = dcmread(dicom)
-    assert report.StudyInstanceUID == film.StudyInstanceUID and report.PatientID == "p1"
-    assert report.SeriesInstanceUID != film.SeriesInstanceUID and report.VerificationFlag == "UNVERIFIED"
-    group = report.ContentSequence[-1].ContentSequence[0]
-    names = [item.ConceptNameCodeSequence[0].CodeMeaning for item in group.ContentSequence]
-    assert names == [
-        "Tracking Identifier", "Tracking Unique Identifier", "Finding", "Image Region", "Detection score"
-    ]  # fmt: skip
-    region = group.ContentSequence[3]
-    assert list(region.GraphicData) == [1.5, 2, 10, 2, 10, 20, 1.5, 20, 1.5, 2]
-    assert region.ContentSequence[0].ReferencedSOPSequence[0].ReferencedSOPInstanceUID == film.SOPInstanceUID
-    assert float(group.ContentSequence[4].MeasuredValueSequence[0].NumericValue) == 0.75
-
-
-def test_detect_writes_reports_of_dicom_films_and_goes_past_bad_ones(radloop, dicom, detector, tmp_path):
-    folder = tmp_path / "films"
-    folder.mkdir()
-    dicom.replace(folder / "film.dcm")
-    (folder / "bad.dcm").write_bytes((folder / "film.dcm").read_bytes()[:700])
-    run = radloop("vision", "detect", detector.folder, folder, "--sr", "-o", tmp_path / "out", "--json")
-    assert run.code == 1 and json.loads(run.out)["reports"] == 1, run.err
-    assert json.loads(run.out)["rejected"] == 1 and (tmp_path / "out" / "sr" / "film.dcm").is_file()
-
-
 def test_bad_boxes_are_rejected_or_refused(boxed, tmp_path):
     with (boxed / "boxes.csv").open() as file:
         rows = list(csv.reader(file))[1:]
@@ -263,8 +210,11 @@ def test_bad_boxes_are_rejected_or_refused(boxed, tmp_path):
     short = recipe(training=recipe().training.model_dump() | {"epochs": 1})
     found = train_detector(boxed, tmp_path / "bad.csv", tmp_path / "run", short, max_failures="10%")
     assert found.counts["rejected"] == 4
-    codes = [json.loads(line)["code"] for line in (tmp_path / "run" / "failures.jsonl").read_text().splitlines()]
-    assert sorted(codes) == ["boxes.image", "boxes.number", "boxes.outside", "boxes.size"]
+    lines = [json.loads(line) for line in (tmp_path / "run" / "failures.jsonl").read_text().splitlines()]
+    wrong = {line["code"]: line["file"] for line in lines}
+    places = ("boxes.outside", "boxes.size", "boxes.image", "boxes.number")
+    # each with its row, one that reaches out of its film, and is found last of all, too
+    assert wrong == {code: f"{tmp_path / 'bad.csv'}, row {len(rows) + at}" for at, code in enumerate(places, 1)}
     write_rows(tmp_path / "none.csv", HEAD, [["f1-PA", "Left", 4, 10, 12, 18]])
     with pytest.raises(DataError) as few:
         train_detector(boxed, tmp_path / "none.csv", tmp_path / "a", short)
@@ -285,3 +235,14 @@ def test_a_checkpoint_of_another_stage_is_said(radloop, eye_run, boxed, detector
     assert other.code == 2 and "model.kind" in other.err and "train-detector" in other.err
     back = radloop("vision", "predict", detector.folder, boxed, "-o", tmp_path / "y.csv")
     assert back.code == 2 and "model.kind" in back.err
+
+
+def test_what_says_that_there_is_nothing_is_no_label_of_a_detector(boxed, tmp_path):
+    films = sorted(path.stem for path in (boxed / "images").glob("*.png"))
+    with (boxed / "boxes.csv").open() as file:
+        rows = list(csv.reader(file))[1:]
+    # some tables have a box of one pixel in their rows of No finding
+    write_rows(tmp_path / "boxes.csv", HEAD, [*rows, *([film, "No finding", 0, 0, 1, 1] for film in films)])
+    short = recipe(training=recipe().training.model_dump() | {"epochs": 1})
+    found = train_detector(boxed, tmp_path / "boxes.csv", tmp_path / "run", short)
+    assert found.labels == ("Left", "Right") and any("left out: No finding" in note for note in found.notes)

@@ -49,6 +49,17 @@ def test_the_abnormality_path_stays_as_it_was(eye_run, diagnosis):
     assert after.fusion.out.weight.abs().sum() > 0
 
 
+def test_it_is_saved_and_loaded_whole(diagnosis, tmp_path):
+    first = load_model(diagnosis.folder)
+    first.save_pretrained(tmp_path / "again")
+    again = DiagnosisEncoder.from_pretrained(tmp_path / "again").eval()
+    films = torch.from_numpy(np.random.default_rng(0).random((3, 1, 32, 32), dtype=np.float32))
+    with torch.no_grad():
+        assert torch.equal(first(films).logits, again(films).logits)
+    assert again.config.thresholds == first.config.thresholds
+    assert again.config.temperatures == first.config.temperatures
+
+
 def test_it_resumes_as_one_left_alone(eye_corpus, eye_run, tmp_path):
     how = recipe(eye_run.folder, training={"epochs": 2, "checkpoint_minutes": 1e-9})
     whole = train(eye_corpus, eye_corpus / "labels.csv", tmp_path / "whole", how)

@@ -114,7 +114,7 @@ def coco_reference(hits, lesions):
         precision[at - 1] = max(precision[at - 1], precision[at])
     values = []
     for wanted in np.linspace(0, 1, 101):
-        at = np.searchsorted(recall, wanted - 1e-12, side="left")
+        at = np.searchsorted(recall, wanted, side="left")
         values.append(precision[at] if at < len(precision) else 0.0)
     return float(np.mean(values))
 

@@ -7,8 +7,8 @@ import pytest
 
 from corpora.boxes import read_boxes
 from corpora.images.fit import transform_of
-from tests.vision.conftest import write_rows
-from tests.vision.test_detector import HEAD, recipe
+from tests.vision.conftest import HEAD, write_rows
+from tests.vision.conftest import detector_recipe as recipe
 from vision.detector_train import train_detector
 from vision.weak_boxes import regions
 
