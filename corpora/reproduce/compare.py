@@ -23,6 +23,8 @@ Verdict = Literal["equal", "same", "differs", "missing", "added"]
 #: What a run has anew each time: not compared.
 _VOLATILE: Final = frozenset({
     "bytes", "command", "commands", "config_sha256", "cpu_seconds", "created", "directory", "drawn_at", "environment",
+    # where the films of a cache lie; which ones they are says its index
+    "list_sha256",
     "made_at", "seconds", "versions", "wall_seconds",
 })  # fmt: skip
 #: Sets, which peft writes in no order.
