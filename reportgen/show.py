@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -38,7 +39,7 @@ def show(folder: Path, site: Path, *, command: Sequence[str] = ()) -> dict[str, 
     with writing(site):
         site.mkdir(parents=True, exist_ok=True)
         (site / "manifest.json").unlink(missing_ok=True)
-    listed = [_board(site, at, key, runs) for at, (key, runs) in enumerate(sorted(boards.items()), 1)]
+    listed = [_board(site, folder, at, key, runs) for at, (key, runs) in enumerate(sorted(boards.items()), 1)]
     _write(site / "index.html", "index.html", boards=listed)
     shown = [folder / run["folder"] / "table.json" for runs in boards.values() for run in runs]
     write_manifest(
@@ -62,7 +63,9 @@ def _runs(folder: Path, skipped: list[dict[str, str]]) -> Iterator[tuple[Path, d
             skipped.append({"folder": str(run), "reason": "table.json cannot be read"})
 
 
-def _board(site: Path, number: int, key: tuple[str, str, str], runs: list[dict[str, Any]]) -> dict[str, Any]:
+def _board(
+    site: Path, folder: Path, number: int, key: tuple[str, str, str], runs: list[dict[str, Any]]
+) -> dict[str, Any]:  # fmt: skip
     """Write one page: systems by their first metric, the baselines of the first run among them."""
     names = shown_metrics(runs[0])
     order = next((name for name in _FIRST if name in names), names[0])
@@ -72,6 +75,7 @@ def _board(site: Path, number: int, key: tuple[str, str, str], runs: list[dict[s
     lines = [
         {
             "name": row["name"], "baseline": row["baseline"], "distinct": row["distinct"],
+            "run": "" if row["baseline"] else Path(os.path.relpath(folder / row["folder"], site)).as_posix(),
             "cells": [cell_text(row["metrics"][name]) if name in row["metrics"] else "not scored" for name in names],
         }
         for row in rows

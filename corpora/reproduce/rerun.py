@@ -219,7 +219,9 @@ def _led_step(
         return _led(words, home, run, new, manifest, prints=bool(step.get("stdout")))
     made = _value(first["command"], _out_names(_leaf(_words(first["command"], manifest), manifest)[1]))
     places = {run, _absolute(_home(first) / str(made))}
-    return [str(new) if _absolute(home / word) in places else word for word in words], {run: new}
+    path = _leaf(words, manifest)[0]
+    given = [str(new) if _absolute(home / word) in places else word for word in words[len(path) :]]
+    return [*path, *given], {run: new}
 
 
 def _led(
@@ -234,7 +236,7 @@ def _led(
         raise ConfigError("reproduce.command", "the run read standard input, which is gone", where=str(manifest))
     out, places = _out_names(leaf), {run: new}
     led, there = list(words), _value(words, out)
-    _refuse_beside(words, there, home, run, manifest)
+    _refuse_beside(words[len(path) :], there, home, run, manifest)
     if there is not None:
         _refuse_part(home / there, run, manifest)
         led = _replaced(led, out, str(_within(home / there, run, new) or new))

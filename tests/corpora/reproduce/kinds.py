@@ -8,7 +8,7 @@ from __future__ import annotations
 import csv
 import json
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -21,7 +21,6 @@ s3,"No acute cardiopulmonary process."
 BACKBONE: Final = {
     "settings": {"layer_type": "basic", "embedding_size": 8, "hidden_sizes": [8, 12], "depths": [1, 1]},
 }  # fmt: skip
-EYE: Final = ("size=32", "min_positive=1", "training.epochs=1")
 COURSE: Final = {"epochs": 1, "batch_size": 8, "learning_rate": 1e-3}
 READINGS: Final = ["image_id,reader,Opacity", "a,anna,1", "a,boris,1", "b,anna,0", "b,boris,1", "c,anna,0", "c,boris,0"]
 
@@ -38,14 +37,6 @@ class Kind:
 
 def _set(fields: Mapping[str, object]) -> list[str]:
     return [word for name, value in fields.items() for word in ("--set", f"{name}={json.dumps(value)}")]
-
-
-def _changes(changes: Sequence[str]) -> list[str]:
-    return [word for change in changes for word in ("--set", change)]
-
-
-def _words(line: str, *more: str) -> list[str]:
-    return [*line.split(), *more]
 
 
 def _some_gold(folder: Path) -> None:
@@ -91,68 +82,145 @@ _DRAFTER: Final = _set({
     "side": 2, "max_tokens": 24, "prompt_tokens": 24, "align": COURSE, "adapt": COURSE,
     "lora": {"rank": 2, "alpha": 4, "dropout": 0.1, "targets": ["q_proj", "down_proj"]}, "choice": {"studies": 2},
 })  # fmt: skip
-_EYE_IMAGES: Final = "vision train --corpus ph --labels labels.csv -o eye --config vision/phantom --cache films"
-
-KINDS: Final[dict[str, Kind]] = {
-    # the ground floor
-    "corpus phantom": Kind("ph", _words("corpus phantom -o ph -n 60 --size 64 --seed 3 --workers 1")),
-    "corpus split": Kind("ph/split.csv", _words("corpus split ph --pixels none --ratios train=.5,validate=.25,test=.25"), ("corpus phantom",)),
-    "corpus import": Kind("imported", _words("corpus import ph/images -o imported --workers 1"), ("corpus phantom",)),
-    "corpus cache": Kind("cache", _words("corpus cache ph -o cache --size 32 --workers 1"), ("corpus phantom",)),
-    "corpus key": Kind("site.key", _words("corpus key site.key")),
-    "corpus deidentify": Kind("clean", _words("corpus deidentify ph -o clean --key-file site.key --workers 1"), ("corpus phantom", "corpus key")),
-    "corpus scan": Kind("scan.json", _words("corpus scan clean --source ph --key-file site.key --no-pixels -o scan.json --workers 1"), ("corpus deidentify",)),
-    "corpus check": Kind("check.html", _words("corpus check ph --html check.html"), ("corpus phantom",)),
-    "corpus card": Kind("card", _words("corpus card ph -o card --labels labels.csv"), ("corpus phantom", "label run")),
-    # the labeler
-    "label run": Kind("labels.csv", _words("label run ph -o labels.csv --evidence mentions.jsonl --workers 1"), ("corpus split",)),
-    "label run, folder": Kind("labeled", _words("label run ph -o labeled --workers 1"), ("corpus phantom",)),
-    "label map": Kind("mapped.csv", _words("label map labels.csv --to nih14 -o mapped.csv"), ("label run",)),
-    "label pretrain": Kind("words", _words("label pretrain ph -o words", *_PRETRAINED), ("corpus phantom",)),
-    "label train": Kind("network", _words("label train ph -o network", *_TAUGHT), ("corpus phantom",)),
-    "label train, gold": Kind("golden", _words("label train ph -o golden --gold gold.csv --encoder words", *_TAUGHT), ("label pretrain", "label run"), _some_gold),
-    "label run, network": Kind("seen.csv", _words("label run ph -o seen.csv --labeler network --workers 1"), ("label train",)),
-    "label run, hybrid": Kind("both.csv", _words("label run ph -o both.csv --labeler hybrid.v1:network --workers 1"), ("label train",)),
-    "label tune": Kind("thresholds.yaml", _words("label tune ph --network network --gold labels.csv -o thresholds.yaml"), ("label train", "label run")),
-    # the audit
-    "audit plan": Kind("planned", _words("audit plan labels.csv --reports ph -o planned --seed one"), ("label run",)),
-    "audit draw": Kind("audit", _words("audit draw audit"), ("audit plan, drawn",)),
-    "audit plan, drawn": Kind("audit", _words("audit plan labels.csv --reports ph -o audit --seed one"), ("label run",)),
-    "audit export": Kind("tasks.jsonl", _words("audit export audit --to jsonl -o tasks.jsonl"), ("audit draw",)),
-    "audit import": Kind("audit", _words("audit import audit filled.jsonl --reader anna"), ("audit export",), _read),
-    "audit estimate": Kind("estimates", _words("audit estimate audit -o estimates"), ("audit import",)),
-    "audit certify": Kind("certificate.json", _words("audit certify audit -o certificate.json"), ("audit import",)),
-    "audit apply": Kind("final.csv", _words("audit apply audit labels.csv -o final.csv"), ("audit import",)),
-    # the eye
-    "vision pretrain": Kind("moco", _words("vision pretrain --corpus ph -o moco --config vision/moco_phantom", *_changes(("size=32", "training.epochs=1", "training.batch_size=8", "moco.queue=8"))), ("corpus split",)),
-    "vision train": Kind("eye", _words(_EYE_IMAGES, *_changes(EYE)), ("label run",)),
-    "vision train-detector": Kind("detector", _words("vision train-detector --corpus ph --boxes ph/truth/boxes.csv -o detector", *_DETECTOR), ("corpus split",)),
-    "vision predict": Kind("predicted", _words("vision predict eye ph -o predicted --part test --decide predicted/decided.csv --workers 1"), ("vision train",)),
-    "vision predict, table": Kind("predicted.csv", _words("vision predict eye ph -o predicted.csv --workers 1"), ("vision train",)),
-    "vision detect": Kind("detected", _words("vision detect detector ph -o detected --part test --sr"), ("vision train-detector",)),
-    "vision evaluate": Kind("evaluation", _words("vision evaluate predicted labels.csv -o evaluation --corpus ph --replicates 20"), ("vision predict",)),
-    "vision evaluate, boxes": Kind("froc", _words("vision evaluate detected ph/truth/boxes.csv --boxes --corpus ph -o froc --replicates 20"), ("vision detect",)),
-    "vision readers": Kind("readers", _words("vision readers readings.csv -o readers --replicates 20")),
-    "vision explain": Kind("maps", _words("vision explain eye ph -o maps --boxes ph/truth/boxes.csv --part test --most 1 --replicates 20"), ("vision train",)),
-    "vision weak-boxes": Kind("weak", _words("vision weak-boxes eye ph -o weak --part test --replicates 20"), ("vision train",)),
-    "vision export": Kind("exported", _words("vision export eye -o exported"), ("vision train",)),
-    # the hand
-    "report pretrain": Kind("decoder", _words("report pretrain ph -o decoder --split ph/split.csv", *_DECODER), ("corpus split",)),
-    "report train": Kind("drafter", _words("report train --corpus ph --vision eye -o drafter --config report/phantom --decoder decoder --cache films --seen sight", *_DRAFTER), ("vision train", "report pretrain")),
-    "report draft": Kind("drafts", _words("report draft drafter ph -o drafts --part test --max-tokens 24 --cache films --seen sight"), ("report train",)),
-    "report draft, table": Kind("drafts.jsonl", _words("report draft drafter ph -o drafts.jsonl --part test --max-tokens 24 --sample --seed 2"), ("report train",)),
-    "report draft, generator": Kind("nearest", _words("report draft drafter ph -o nearest --part test --generator nearest-neighbour.v1"), ("report train",)),
-    "report export": Kind("texts", _words("report export drafts -o texts --format sr"), ("report draft",)),
-    "report view": Kind("pages", _words("report view drafts -o pages --most 2"), ("report draft",)),
-    "bench score": Kind("scores/nearest", _words("bench score --predictions nearest/drafts.jsonl --references ph --protocol radloop -o scores/nearest --replicates 20 --randomisations 20"), ("report draft, generator",)),
-    "bench score, drafter": Kind("scores/drafter", _words("bench score --predictions drafts/drafts.jsonl --references ph --protocol radloop -o scores/drafter --replicates 20 --randomisations 20"), ("report draft",)),
-    "bench compare": Kind("compared", _words("bench compare scores/drafter scores/nearest -o compared --replicates 20"), ("bench score", "bench score, drafter")),
-    "bench run": Kind("bench", _words("bench run bench.yaml -o bench"), ("report train",)),
-    "bench run, scores": Kind("bench/scores/nearest/test-0", (), ("bench run",)),
-    "bench run, drafts": Kind("bench/drafts/nearest/test-0.jsonl", (), ("bench run",)),
-    "bench show": Kind("board", _words("bench show scores -o board"), ("bench score", "bench score, drafter")),
-    "loop trace": Kind("trace", _words("loop trace truth=ph/truth/labels.csv report=labels.csv -o trace"), ("label run",)),
+_EXTRAS: Final = {
+    "@PRETRAINED": _PRETRAINED, "@TAUGHT": _TAUGHT, "@DETECTOR": _DETECTOR, "@DECODER": _DECODER, "@DRAFTER": _DRAFTER,
 }  # fmt: skip
+_BEFORE: Final = {"label train, gold": _some_gold, "audit import": _read}
+#: Name -> run <- what it needs; then the command, if it is not that of another kind.
+_LISTED: Final = """\
+corpus phantom -> ph
+    corpus phantom -o ph -n 60 --size 64 --seed 3 --workers 1
+corpus split -> ph/split.csv <- corpus phantom
+    corpus split ph --pixels none --ratios train=.5,validate=.25,test=.25
+corpus import -> imported <- corpus split
+    corpus import ph/images -o imported --workers 1
+corpus cache -> cache <- corpus split
+    corpus cache ph -o cache --size 32 --workers 1
+corpus key -> site.key
+    corpus key site.key
+corpus deidentify -> clean <- corpus split; corpus key
+    corpus deidentify ph -o clean --key-file site.key --workers 1
+corpus scan -> scan.json <- corpus deidentify
+    corpus scan clean --source ph --key-file site.key --no-pixels -o scan.json --workers 1
+corpus check -> check.html <- corpus split
+    corpus check ph --pixels 10 --html check.html
+corpus card -> card <- corpus split; label run
+    corpus card ph -o card --labels labels.csv
+label run -> labels.csv <- corpus split
+    label run ph -o labels.csv --evidence mentions.jsonl --workers 1
+label run, folder -> labeled <- corpus split
+    label run ph -o labeled --workers 1
+label map -> mapped.csv <- label run
+    label map labels.csv --to nih14 -o mapped.csv
+label pretrain -> words <- corpus split
+    label pretrain ph -o words @PRETRAINED
+label train -> network <- corpus split
+    label train ph -o network @TAUGHT
+label train, gold -> golden <- label pretrain; label run
+    label train ph -o golden --gold gold.csv --encoder words @TAUGHT
+label run, network -> seen.csv <- label train
+    label run ph -o seen.csv --labeler network --workers 1
+label run, hybrid -> both.csv <- label train
+    label run ph -o both.csv --labeler hybrid.v1:network --workers 1
+label tune -> thresholds.yaml <- label train; label run
+    label tune ph --network network --gold labels.csv -o thresholds.yaml
+audit plan -> planned <- label run
+    audit plan labels.csv --reports ph -o planned --seed one
+audit draw -> audit <- audit plan, drawn
+    audit draw audit
+audit plan, drawn -> audit <- label run
+    audit plan labels.csv --reports ph -o audit --seed one
+audit export -> tasks.jsonl <- audit draw
+    audit export audit --to jsonl -o tasks.jsonl
+audit import -> audit <- audit export
+    audit import audit filled.jsonl --reader anna
+audit estimate -> estimates <- audit import
+    audit estimate audit -o estimates
+audit certify -> certificate.json <- audit import
+    audit certify audit -o certificate.json
+audit apply -> final.csv <- audit import
+    audit apply audit labels.csv -o final.csv
+vision pretrain -> moco <- corpus split
+    vision pretrain --corpus ph -o moco --config vision/moco_phantom --set size=32 --set training.epochs=1
+    --set training.batch_size=8 --set moco.queue=8
+vision train -> eye <- label run
+    vision train --corpus ph --labels labels.csv -o eye --config vision/phantom --cache films --set size=32
+    --set min_positive=1 --set training.epochs=1
+vision train-detector -> detector <- corpus split
+    vision train-detector --corpus ph --boxes ph/truth/boxes.csv -o detector @DETECTOR
+vision predict -> predicted <- vision train
+    vision predict eye ph -o predicted --part test --decide predicted/decided.csv --workers 1
+vision predict, table -> predicted.csv <- vision train
+    vision predict eye ph -o predicted.csv --workers 1
+vision detect -> detected <- vision train-detector
+    vision detect detector ph -o detected --part test --sr
+vision evaluate -> evaluation <- vision predict
+    vision evaluate predicted labels.csv -o evaluation --corpus ph --replicates 20
+vision evaluate, boxes -> froc <- vision detect
+    vision evaluate detected ph/truth/boxes.csv --boxes --corpus ph -o froc --replicates 20
+vision readers -> readers
+    vision readers readings.csv -o readers --replicates 20
+vision explain -> maps <- vision train
+    vision explain eye ph -o maps --boxes ph/truth/boxes.csv --part test --most 1 --replicates 20
+vision weak-boxes -> weak <- vision train
+    vision weak-boxes eye ph -o weak --part test --replicates 20
+vision export -> exported <- vision train
+    vision export eye -o exported
+report pretrain -> decoder <- corpus split
+    report pretrain ph -o decoder --split ph/split.csv @DECODER
+report train -> drafter <- vision train; report pretrain
+    report train --corpus ph --vision eye -o drafter --config report/phantom --decoder decoder --cache films
+    --seen sight @DRAFTER
+report draft -> drafts <- report train
+    report draft drafter ph -o drafts --part test --max-tokens 24 --cache films --seen sight
+report draft, table -> drafts.jsonl <- report train
+    report draft drafter ph -o drafts.jsonl --part test --max-tokens 24 --sample --seed 2
+report draft, generator -> nearest <- report train
+    report draft drafter ph -o nearest --part test --generator nearest-neighbour.v1
+report export -> texts <- report draft
+    report export drafts -o texts --format sr
+report export, fhir -> resources <- report draft
+    report export drafts -o resources --format fhir
+report view -> pages <- report draft
+    report view drafts -o pages --most 2
+bench score -> scores/nearest <- report draft, generator
+    bench score --predictions nearest/drafts.jsonl --references ph --protocol radloop -o scores/nearest
+    --replicates 20 --randomisations 20
+bench score, drafter -> scores/drafter <- report draft
+    bench score --predictions drafts/drafts.jsonl --references ph --protocol radloop -o scores/drafter
+    --replicates 20 --randomisations 20
+bench compare -> compared <- bench score; bench score, drafter
+    bench compare scores/drafter scores/nearest -o compared --replicates 20
+bench run -> bench <- report train
+    bench run bench.yaml -o bench
+bench run, scores -> bench/scores/nearest/test-0 <- bench run
+bench run, drafts -> bench/drafts/nearest/test-0.jsonl <- bench run
+bench show -> board <- bench score; bench score, drafter
+    bench show scores -o board
+loop trace -> trace <- label run
+    loop trace truth=ph/truth/labels.csv report=labels.csv -o trace
+"""
+
+
+def _kinds() -> Iterator[tuple[str, Kind]]:
+    for head, *lines in _blocks():
+        name, _, rest = head.partition(" -> ")
+        run, _, needs = rest.partition(" <- ")
+        words = [more for word in " ".join(lines).split() for more in _EXTRAS.get(word, [word])]
+        yield name, Kind(run, words, needs.split("; ") if needs else (), _BEFORE.get(name, lambda folder: None))
+
+
+def _blocks() -> Iterator[list[str]]:
+    block: list[str] = []
+    for line in _LISTED.splitlines():
+        if block and not line.startswith(" "):
+            yield block
+            block = []
+        block.append(line)
+    yield block
+
+
+KINDS: Final[dict[str, Kind]] = dict(_kinds())
 BENCH: Final = """name: small
 protocol: radloop
 references: ph
