@@ -269,12 +269,12 @@ def _both_numbers(one: str, other: str) -> bool:
 
 def _unmoved(text: str, moved: Mapping[str, str]) -> str:
     """The text with the paths of either run named alike: whole, and by their last part."""
-    for number, (old, new) in enumerate(moved.items()):
-        for path in (new, old):
-            text = text.replace(path, f"<{number}>")
-    for number, (old, new) in enumerate(moved.items()):
-        for path in (new, old):
-            text = re.sub(rf"(?<![\w-])(?:[\w.-]+/)*?{re.escape(Path(path).name)}(?![\w-])", f"<{number}>", text)
+    number_of = {new: number for number, new in enumerate(dict.fromkeys(moved.values()))}
+    numbered = [(path, number_of[new]) for old, new in moved.items() for path in (new, old)]
+    for path, number in numbered:
+        text = text.replace(path, f"<{number}>")
+    for path, number in numbered:
+        text = re.sub(rf"(?<![\w-])(?:[\w.-]+/)*?{re.escape(Path(path).name)}(?![\w-])", f"<{number}>", text)
     return text
 
 

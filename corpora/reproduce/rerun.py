@@ -84,9 +84,10 @@ def reproduce(
     _refuse_nameless(made, command, manifest)
     given = {"command": list(command), "directory": str(Path.cwd())} if command else {}
     steps = [*_earlier(made, manifest), made | given]
-    led = [_led_step(step, run, new, manifest, steps[0]) for step in steps]
+    made_at = _made_at(steps[0], run, manifest)
+    led = [_led_step(step, run, new, manifest, made_at if at else None) for at, step in enumerate(steps)]
     words, places = led[-1]
-    changed = tuple(line for step in steps for line in _changed_inputs(step, run))
+    changed = tuple(line for step in steps for line in _changed_inputs(step, run, made_at))
     for line in changed:
         say(f"input changed: {line}")
     if changed and not anyway:
@@ -99,7 +100,7 @@ def reproduce(
         say(f"other version: {line}")
     for step, (line, _) in zip(steps, led, strict=True):
         _call(line, run, new, step)
-    pairs = {str(old): str(path) for old, path in places.items()}
+    pairs = {str(old): str(path) for old, path in places.items()} | {str(made_at): str(new)}
     verdicts = [each for old, path in places.items() for each in compare_runs(old, path, pairs)]
     verdicts = [each for each in verdicts if not _is_later(each, run, new, manifest)]
     return Reproduced(run, new, ("radloop", *words), changed, versions, tuple(dict.fromkeys(verdicts)))
@@ -166,12 +167,13 @@ def _home(step: Mapping[str, Any]) -> Path:
     return Path(step.get("directory") or Path.cwd())
 
 
-def _changed_inputs(made: Mapping[str, Any], run: Path) -> Iterator[str]:
+def _changed_inputs(made: Mapping[str, Any], run: Path, made_at: Path) -> Iterator[str]:
     outputs = [run, run.with_name(f"{run.name}.manifest.json"), run.with_name(f"{run.name}.failures.jsonl")]
     for given in made["inputs"]:
         if not isinstance(given, dict) or given.get("sha256") is None:
             continue
         path = _home(made) / given["path"]
+        path = _within(path, made_at, run) or path
         if not path.exists():
             yield f"{given['path']} is not there"
         elif _sha256(path, given, outputs) != given["sha256"]:
@@ -210,17 +212,23 @@ def _words(command: Sequence[str], manifest: Path) -> list[str]:
     return [word for word in words[1:] if word not in (*_RESUMES, "--debug")]
 
 
+def _made_at(step: Mapping[str, Any], run: Path, manifest: Path) -> Path:
+    """Where the command that made the run wrote it, from where it may have been moved."""
+    words = _words(step["command"], manifest)
+    there = _value(words, _out_names(_leaf(words, manifest)[1]))
+    place = run if there is None else _absolute(_home(step) / there)
+    return run if run.is_relative_to(place) else place
+
+
 def _led_step(
-    step: Mapping[str, Any], run: Path, new: Path, manifest: Path, first: Mapping[str, Any]
+    step: Mapping[str, Any], run: Path, new: Path, manifest: Path, made_at: Path | None
 ) -> tuple[list[str], dict[Path, Path]]:  # fmt: skip
-    """As ``_led``; a step behind the ``first`` works in the folder that this one made, wherever it lies now."""
+    """As ``_led``; a step behind the first works in the folder that this one made, in ``made_at``."""
     words, home = _words(step["command"], manifest), _home(step)
-    if step is first:
+    if made_at is None:
         return _led(words, home, run, new, manifest, prints=bool(step.get("stdout")))
-    made = _value(first["command"], _out_names(_leaf(_words(first["command"], manifest), manifest)[1]))
-    places = {run, _absolute(_home(first) / str(made))}
     path = _leaf(words, manifest)[0]
-    given = [str(new) if _absolute(home / word) in places else word for word in words[len(path) :]]
+    given = [str(new) if _absolute(home / word) in (run, made_at) else word for word in words[len(path) :]]
     return [*path, *given], {run: new}
 
 

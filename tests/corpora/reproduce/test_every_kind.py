@@ -82,8 +82,11 @@ def test_a_draw_is_made_again_with_its_plan_and_readings_are_not(radloop, made, 
     assert code == 0, (out[-2000:], err[-2000:])
     # what people read came later, and nobody reads it again
     assert (old / "audit.sqlite").is_file() and not (home / "again" / "drawn" / "audit.sqlite").exists()
-    shutil.copytree(old, home / "elsewhere" / "moved")
-    assert radloop("reproduce", home / "elsewhere" / "moved").code == 0, "an audit that was moved"
+    assert radloop("audit", "plan", "labels.csv", "--reports", "ph", "-o", "first", "--seed", "one").code == 0
+    assert radloop("audit", "draw", "first").code == 0
+    (home / "first").rename(home / "moved")
+    code, out, err = radloop("reproduce", home / "moved")
+    assert code == 0, (out[-2000:], err[-2000:])
 
 
 def test_estimates_say_what_was_read(radloop, made):
