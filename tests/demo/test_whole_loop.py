@@ -89,7 +89,7 @@ def test_every_figure_leads_to_its_run_with_command_configuration_and_inputs(who
             assert all(given["sha256"] for given in found["inputs"])
             seen += 1
         assert "<dd></dd>" not in section
-    assert seen > 60
+    assert seen > 50
     # and the commands of all runs, the demo's own as it was given
     assert "radloop" in made and "--quick" in made and "--studies" in made
 
