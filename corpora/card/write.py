@@ -79,7 +79,8 @@ def card(
 def _is_own(manifest: Path) -> bool:
     """Whether a manifest is of an earlier card, or not there."""
     try:
-        return json.loads(manifest.read_text(encoding="utf-8"))["command"][1:3] == ["corpus", "card"]
+        command: list[str] = json.loads(manifest.read_text(encoding="utf-8"))["command"]
+        return command[1:3] == ["corpus", "card"]
     except FileNotFoundError:
         return True
     except (OSError, ValueError, KeyError, TypeError):

@@ -98,8 +98,8 @@ def reproduce(
     versions = tuple(_changed_versions(made))
     for line in versions:
         say(f"other version: {line}")
-    for step, (line, _) in zip(steps, led, strict=True):
-        _call(line, run, new, step)
+    for step, (arguments, _) in zip(steps, led, strict=True):
+        _call(arguments, run, new, step)
     pairs = {str(old): str(path) for old, path in places.items()} | {str(made_at): str(new)}
     verdicts = [each for old, path in places.items() for each in compare_runs(old, path, pairs)]
     verdicts = [each for each in verdicts if not _is_later(each, run, new, manifest)]
