@@ -107,15 +107,16 @@ def reproduce(
 
 
 def _is_later(found: FileVerdict, run: Path, new: Path, manifest: Path) -> bool:
-    """Whether a file is missing because another run wrote it into this one's folder after its manifest, which is last.
+    """Whether a file is missing because another run wrote it there after this one's manifest, which is its last file.
 
     So is a manifest that a program wrote, where the command itself writes none.
     """
-    if found.verdict != "missing" or not run.is_dir():
+    if found.verdict != "missing":
         return False
-    if found.name == "manifest.json":
+    if run.is_dir() and found.name == "manifest.json":
         return not (new / "manifest.json").is_file()
-    return (run / found.name).stat().st_mtime_ns > manifest.stat().st_mtime_ns
+    path = (run if run.is_dir() else run.parent) / found.name
+    return path.is_file() and path.stat().st_mtime_ns > manifest.stat().st_mtime_ns
 
 
 # The manifest

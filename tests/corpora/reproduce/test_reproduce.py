@@ -156,7 +156,9 @@ def test_a_run_that_was_moved(radloop, labeled, tmp_path):
 def test_what_came_later_is_no_part_of_a_run(radloop, labeled, tmp_path):
     assert radloop("label", "run", "reports.csv", "-o", "run").code == 0
     (tmp_path / "run" / "notes.txt").write_text("read on Monday")
+    (tmp_path / "labels.csv.notes.txt").write_text("read on Tuesday")
     assert radloop("reproduce", tmp_path / "run").code == 0
+    assert radloop("reproduce", labeled).code == 0
     # what was there before the manifest, and is not made again, is missing
     os.utime(tmp_path / "run" / "notes.txt", (1, 1))
     code, out, _ = radloop("reproduce", tmp_path / "run", "-o", tmp_path / "third")
