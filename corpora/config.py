@@ -72,20 +72,6 @@ def read_document(path: Path | str, overrides: Iterable[str] = ()) -> Document:
     return Document(data, places, document.files)
 
 
-def apply_overrides(data: Mapping[str, Any], overrides: Iterable[str]) -> dict[str, Any]:
-    """A copy of ``data`` with each ``a.b=json`` set; a value that is not JSON is taken as text.
-
-    Raises ``ConfigError`` (``config.override``) if an override has no ``=`` or leads through a plain value.
-
-    >>> apply_overrides({"train": {"epochs": 3}}, ["train.epochs=5", "name=pilot"])
-    {'train': {'epochs': 5}, 'name': 'pilot'}
-    """
-    result = copy.deepcopy(dict(data))
-    for override in overrides:
-        _override(result, override)
-    return result
-
-
 def validate(document: Document, model: type[Model]) -> Model:
     """``document`` as a ``model``.
 

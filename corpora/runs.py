@@ -90,6 +90,16 @@ def begin(target: OutputTarget, *, resume: bool = False) -> None:
         target.work.mkdir(exist_ok=True)
 
 
+def manifest_beside(file: Path) -> Path:
+    """Where the manifest of a single file lies: ``scan.json.manifest.json`` beside ``scan.json``."""
+    return file.with_name(f"{file.name}{_BESIDE['manifest']}")
+
+
+def without_places(command: Sequence[str]) -> list[str]:
+    """A command for a ``nameless`` manifest: its program, words and options, without paths, which may name somebody."""
+    return [Path(command[0]).name, *[part for part in command[1:] if part.startswith("-") or part.isalpha()]]
+
+
 def discard_work(target: OutputTarget) -> None:
     """Remove the unfinished work of a run, if any."""
     if target.work.is_dir():
@@ -149,22 +159,25 @@ def write_manifest(
     leave_out: Iterable[Path] = (),
     stdout: str | None = None,
     nameless: bool = False,
+    continues: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Write what made a run, last of all its files; returns it.
 
     ``config`` is the resolved one; ``inputs`` are hashed here as ``hash_input`` does; ``packages`` are the
     distributions whose versions matter, beside radloop and Python. ``stdout`` is the file of the run that holds what
     the command prints, if one does. The directory that the command's paths start from is noted, unless the manifest
-    is ``nameless``: to go with data whose places may name somebody. Raises ``RunError`` as ``writing`` does.
+    is ``nameless``: to go with data whose places may name somebody. A command that works in the folder of another run
+    ``continues`` its manifest, whose command is kept with what it was given. Raises ``RunError`` as ``writing`` does.
     """
     from corpora.config import config_sha256
 
     outputs = list(leave_out)
     manifest: dict[str, Any] = {
         "command": list(command),
-        **({} if nameless else {"directory": str(Path.cwd())}),
+        **({"nameless": True} if nameless else {"directory": str(Path.cwd())}),
         "environment": {name: os.environ[name] for name in ENVIRONMENT if name in os.environ},
         **({} if stdout is None else {"stdout": stdout}),
+        **({} if continues is None else {"earlier": _steps(continues)}),
         "config": dict(config),
         "config_sha256": config_sha256(config),
         "versions": package_versions(packages),
@@ -177,6 +190,12 @@ def write_manifest(
         json.dump(manifest, file, indent=2, ensure_ascii=False, default=str)
         file.write("\n")
     return manifest
+
+
+def _steps(manifest: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The commands that made a folder, oldest first, each with what it was given."""
+    kept = {name: manifest[name] for name in ("command", "directory", "environment", "inputs") if name in manifest}
+    return [*manifest.get("earlier", ()), kept]
 
 
 def package_versions(packages: Iterable[str] = ()) -> dict[str, str | None]:

@@ -15,6 +15,18 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from corpora.allowance import allowance
+from corpora.options import (
+    Encoding,
+    FindingsColumn,
+    IdColumn,
+    ImpressionColumn,
+    Resume,
+    SourceFormat,
+    TextColumn,
+    Workers,
+    end_if_more,
+    resumable,
+)
 from labeler.hybrid_command import tune_cli
 from labeler.map_command import map_cli
 from labeler.neural.commands import train_cli
@@ -70,20 +82,18 @@ def run_cli(
     sections: Sections = "findings,impression",
     hierarchy: Annotated[bool, typer.Option("--hierarchy", help="Fill parents by the labels under them.")] = False,
     evidence: Annotated[Path | None, typer.Option(metavar="FILE.jsonl", help="Write every mention, too.")] = None,
-    workers: Annotated[int | None, typer.Option(min=1, metavar="N", help="Processes; all cores if not given.")] = None,
+    workers: Workers = None,
     engine: Annotated[Engine, typer.Option(help="ray: a Ray cluster, RAY_ADDRESS or its own.")] = Engine.local,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on where an interrupted run stopped.")] = False,
+    resume: Resume = False,
     max_failures: Annotated[
         str, typer.Option(metavar="N|P%", help="More rejected records than this end with exit code 1.")
     ] = "1%",
-    format_: Annotated[
-        str | None, typer.Option("--format", metavar="NAME", help="Source format; `radloop ls readers` lists them.")
-    ] = None,
-    encoding: Annotated[str | None, typer.Option(metavar="NAME", help="Encoding of texts, if not UTF-8.")] = None,
-    id_column: Annotated[str | None, typer.Option(metavar="NAME", help="Column of study ids.")] = None,
-    text_column: Annotated[str | None, typer.Option(metavar="NAME", help="Column of whole reports.")] = None,
-    findings_column: Annotated[str | None, typer.Option(metavar="NAME", help="Column of Findings.")] = None,
-    impression_column: Annotated[str | None, typer.Option(metavar="NAME", help="Column of Impressions.")] = None,
+    format_: SourceFormat = None,
+    encoding: Encoding = None,
+    id_column: IdColumn = None,
+    text_column: TextColumn = None,
+    findings_column: FindingsColumn = None,
+    impression_column: ImpressionColumn = None,
 ) -> None:
     """Label a corpus of reports into one table."""
     from labeler.batch import LabelRun, label_batch
@@ -96,20 +106,14 @@ def run_cli(
         encoding=encoding, id_column=id_column, text_column=text_column, findings_column=findings_column,
         impression_column=impression_column, hierarchy=hierarchy,
     )  # fmt: skip
-    with watching(source) as watch:
-        try:
-            summary = label_batch(
-                source, out, run, evidence=evidence, workers=workers, engine=engine.value, resume=resume,
-                command=sys.argv, watch=watch,
-            )  # fmt: skip
-        except KeyboardInterrupt:
-            typer.echo("interrupted; the same command with --resume goes on from here", err=True)
-            raise
+    with resumable(), watching(source) as watch:
+        summary = label_batch(
+            source, out, run, evidence=evidence, workers=workers, engine=engine.value, resume=resume,
+            command=sys.argv, watch=watch,
+        )  # fmt: skip
     _say(summary)
-    if allowed(summary.rejected, summary.reports + summary.rejected):
-        return
-    typer.echo(f"more records were rejected than --max-failures {max_failures} allows", err=True)
-    raise typer.Exit(1)
+    too_many = not allowed(summary.rejected, summary.reports + summary.rejected)
+    end_if_more(too_many, "records were rejected", max_failures)
 
 
 app.command("map")(map_cli)

@@ -284,9 +284,9 @@ def _taught(folder: Path) -> list[str]:
         ) from None
 
 
-def write_recipe(recipe: HybridRecipe, folder: Path) -> Path:
-    """Write fitted thresholds into the folder of the network they were fitted for."""
-    path = folder / BESIDE_NETWORK
+def write_recipe(recipe: HybridRecipe, folder: Path, path: Path | None = None) -> Path:
+    """Write fitted thresholds into the folder of the network they were fitted for, or to ``path``."""
+    path = path or folder / BESIDE_NETWORK
     with atomic_writer(path) as file:
         yaml.safe_dump(recipe.model_dump(exclude_defaults=True), file, sort_keys=False)
     return path

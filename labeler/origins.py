@@ -20,7 +20,9 @@ _TRAINED: Final = ("config.json", "model.safetensors", "tokenizer.json", "hybrid
 def files_of(labeler: str, schema: str, language: str = DEFAULT_LANGUAGE) -> list[str]:
     """The files of the schema, in all languages of a run, or of a trained labeler."""
     folder = network_of(labeler)
-    network = [str(folder / name) for name in _TRAINED if (folder / name).is_file()] if folder else []
+    # thresholds of the hybrid say nothing of the network by itself
+    names = [name for name in _TRAINED if not (is_trained(labeler) and name == "hybrid.yaml")]
+    network = [str(folder / name) for name in names if (folder / name).is_file()] if folder else []
     if is_trained(labeler):
         return network
     try:

@@ -183,7 +183,9 @@ def _notes(protocol: Protocol, system: Row, known: ReferenceSet | None) -> list[
     if system.distinct < 0.1 * len(system.pairs):
         notes.append(f"only {system.distinct} different drafts for {len(system.pairs)} studies")
     if system.empty:
-        notes.append(f"{system.empty} drafts are empty: no score of their own, 0 in the mean of the set")
+        notes.append(
+            f"{system.empty} drafts are empty, without a word: no score of their own, 0 in the mean of the set"
+        )
     return notes
 
 

@@ -154,7 +154,7 @@ def show_cli(
     from reportgen.show import show
 
     site = out or folder / "site"
-    data = show(folder, site)
+    data = show(folder, site, command=sys.argv)
     if json_:
         typer.echo(json.dumps(data, indent=2, ensure_ascii=False))
     for skipped in data["skipped"]:

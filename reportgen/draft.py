@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from numpy.typing import NDArray
 
 from corpora.allowance import allowance
 from corpora.errors import ConfigError, DataError, RunError
+from corpora.images.cache import ImageCache
 from corpora.runs import OutputTarget, begin, discard_work, output_target, writing
 from corpora.types import Reject
 from reportgen.data import Desk, Example, Sight, Telling, by_length, examples, look, views_for
@@ -29,7 +31,7 @@ from reportgen.hints import seen_labels, study_probabilities, thresholds_of
 from reportgen.judging import Judgement, opinions, told
 from reportgen.model import Drafter
 from reportgen.records import DraftSummary, Record, Recorder, publish
-from reportgen.sources import sources
+from reportgen.sources import inputs_of, sources
 from reportgen.store import load_drafter, weights_sha256
 from reportgen.targets import mentions_prior, sections_of
 from vision.data import open_cache, rejects_of
@@ -73,7 +75,8 @@ def draft(
     model, tokenizer = load_drafter(run, merged=merged, adapter=adapter)
     in_bf16(model)
     model.config.telling_prior &= prior
-    desk, rejects, paths = _desk(model, tokenizer, source, target, part, split, cache, seen, how, resume)
+    kept = partial(open_cache, folder=cache or target.work / "films", command=command)
+    desk, rejects, paths = _desk(model, tokenizer, source, target, part, split, kept, seen, how, resume)
     desk, decided = told_of(model, tokenizer, desk)
     work = Drafting(model, tokenizer, desk, decided, how, candidates, labeler, seed, run.name, paths)
     settings = {
@@ -83,8 +86,8 @@ def draft(
     }  # fmt: skip
     records = _records(work, target, batch_size, settings, resume, watch)
     records.sort(key=lambda record: record.pop("row"))
-    inputs = [run / "config.json", run / "model.safetensors"]
     seconds = time.monotonic() - begun
+    inputs = inputs_of(run, source, split, adapter)
     summary = publish(target, records, rejects, within, seconds, settings, inputs, command)
     with writing(target.work):
         discard_work(target)
@@ -181,11 +184,11 @@ def warnings_of(model: Drafter, sight: Sight, study: Example) -> list[str]:
 
 def _desk(
     model: Drafter, tokenizer: Any, source: Path, target: OutputTarget, part: str | None, split: Path | None,
-    cache: Path | None, seen: Path | None, how: Decoding, resume: bool,
+    caching: Callable[..., ImageCache], seen: Path | None, how: Decoding, resume: bool,
 ) -> tuple[Desk, list[Reject], dict[str, str]]:  # fmt: skip
     studies, films, without = sources(source, part, split, views_for(model.config.films))
     begin(target, resume=resume)
-    kept = open_cache(films, cache or target.work / "films", model.encoder.config.image_size)
+    kept = caching(films, size=model.encoder.config.image_size)
     rejects = [*without, *rejects_of(films, kept)]
     config = model.config
     telling = Telling(config.telling_indication, config.telling_prior, how.only)

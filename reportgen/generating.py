@@ -26,7 +26,7 @@ from reportgen.hints import study_probabilities, thresholds_of
 from reportgen.model import Drafter, DrafterConfig
 from reportgen.records import DraftSummary, Recorder, publish
 from reportgen.scorer import positives
-from reportgen.sources import sources
+from reportgen.sources import inputs_of, sources
 from reportgen.store import load_drafter
 from vision.data import TRAIN, open_cache, rejects_of
 from vision.encoder import FilmEncoderConfig
@@ -73,7 +73,7 @@ def draft_by(
     asked = _gathered(source, part, split, eye) if part != TRAIN else learned
     begin(target)
     films = list({film.image_id: film for film in (*learned.films, *asked.films)}.values())
-    kept = open_cache(films, cache or target.work / "films", eye.encoder.config.image_size)
+    kept = open_cache(films, cache or target.work / "films", eye.encoder.config.image_size, command=command)
     known, found, refused = _studies(learned, asked, kept, eye, source)
     sight = None
     if getattr(made, "looks", True):
@@ -89,7 +89,7 @@ def draft_by(
         "training reports": len(known),
     }  # fmt: skip
     rejects = [*asked.rejects, *rejects_of(list(asked.films), kept), *refused]
-    inputs = [run / "config.json", run / "model.safetensors"]
+    inputs = inputs_of(run, source, split)
     summary = publish(target, records, rejects, within, time.monotonic() - begun, settings, inputs, command)
     with writing(target.work):
         discard_work(target)

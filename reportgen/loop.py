@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from corpora.bars import Step
+from corpora.complete import read_checkpoint
 from corpora.errors import RunError
 from corpora.runs import atomic_writer
 from reportgen.recipes import CourseRecipe
@@ -193,18 +194,7 @@ def _save(stage: Stage, course: Course, optimizer: Any) -> None:
 
 
 def _resumed(stage: Stage, optimizer: Any) -> Course:
-    path = stage.checkpoint
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-        key = state["key"]
-    except Exception as error:  # what torch raises for a damaged file is its own to choose
-        hint = "run without --resume to start over"
-        raise RunError("run.damaged", "the checkpoint cannot be read", where=str(path), hint=hint) from error
-    if key != stage.key:
-        raise RunError(
-            "run.changed", "this is not the run that was interrupted: another recipe, corpus or encoder",
-            where=str(path), hint="run it as before, or without --resume to start over",
-        )  # fmt: skip
+    state = read_checkpoint(stage.checkpoint, stage.key, "the recipe, the corpus or the encoder")
     stage.model.load_state_dict(state["trained"], strict=False)
     optimizer.load_state_dict(state["optimizer"])
     epochs = [Epoch(**epoch) for epoch in state["epochs"]]

@@ -22,6 +22,7 @@ from torch import Tensor
 
 from corpora.accelerating import accelerator_of, begin_together, quiet
 from corpora.bars import Step
+from corpora.complete import damaged_run
 from corpora.config import config_sha256
 from corpora.errors import DataError, RunError
 from corpora.readers import open_source
@@ -274,8 +275,7 @@ def _untouched(out: Path) -> ReportPretrainSummary:
         epochs = read_history(out / "history.jsonl")
         return ReportPretrainSummary(out, made["counts"], epochs, made["wall_seconds"], untouched=True)
     except (OSError, ValueError, KeyError, TypeError):
-        hint = "run without --resume to start over"
-        raise RunError("run.damaged", "its manifest or history cannot be read", where=str(out), hint=hint) from None
+        raise damaged_run(out) from None
 
 
 def course_epochs(*courses: Course) -> list[Epoch]:

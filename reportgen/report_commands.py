@@ -5,23 +5,20 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from corpora.options import Cache, Changes, Config, Resume, Summary, recipe_from, resumable
+
 if TYPE_CHECKING:
     from reportgen.loop import Epoch
+    from reportgen.records import DraftSummary
+    from reportgen.train import ReportTrainSummary
 
-Json = Annotated[bool, typer.Option("--json", help="Write the summary as JSON to stdout.")]
-Resume = Annotated[bool, typer.Option("--resume", help="Go on where an interrupted run stopped.")]
-Changes = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change the recipe.")]
 Split = Annotated[Path | None, typer.Option(metavar="FILE", help="The split; split.csv of the corpus if not given.")]
-Cache = Annotated[
-    Path | None, typer.Option(metavar="CACHE", help="Folder of fitted films; made there if it is not there.")
-]
 Seen = Annotated[
     Path | None, typer.Option(metavar="FOLDER", help="Folder that keeps what the encoder sees, for later runs.")
 ]
@@ -32,23 +29,21 @@ Seed = Annotated[int, typer.Option(min=0, metavar="N", help="Seed of all that is
 def pretrain_cli(
     sources: Annotated[list[str], typer.Argument(metavar="SOURCE...", help="Reports, as every command reads them.")],
     out: Annotated[Path, typer.Option("-o", "--out", metavar="OUT", help="Folder for the decoder.")],
-    config: Annotated[
-        str, typer.Option(metavar="NAME|FILE", help="Recipe: shipped, or a file.")
-    ] = "report/pretrain-small",
+    config: Config = "report/pretrain-small",
     set_: Changes = None,
     split: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Read the studies of its part train alone.")
     ] = None,
     resume: Resume = False,
-    as_json: Json = False,
+    as_json: Summary = False,
 ) -> None:
     """Pretrain a decoder and its tokenizer on reports alone: where no weights are at hand."""
     from corpora.bars import training
     from reportgen.pretrain import pretrain
     from reportgen.recipes import ReportPretrainRecipe
 
-    recipe = _recipe(config, ReportPretrainRecipe, set_ or ())
-    with _interruptible(), training("pretraining", "reports") as steps:
+    recipe = recipe_from(config, ReportPretrainRecipe, set_)
+    with resumable(), training("pretraining", "reports") as steps:
         summary = pretrain(
             sources, out, recipe, leave_out=_outside_train(split), resume=resume, command=sys.argv, watch=steps
         )
@@ -68,7 +63,7 @@ def train_cli(
     corpus: Annotated[Path, typer.Option(metavar="CORPUS", help="Corpus folder with films and reports.")],
     vision: Annotated[Path, typer.Option(metavar="RUN", help="A run of radloop vision train: the encoder.")],
     out: Annotated[Path, typer.Option("-o", "--out", metavar="RUN", help="Folder for the drafter.")],
-    config: Annotated[str, typer.Option(metavar="NAME|FILE", help="Recipe: shipped, or a file.")] = "report/lora",
+    config: Config = "report/lora",
     decoder: Annotated[
         str | None, typer.Option(metavar="FOLDER", help="The decoder, in place of the recipe's decoder_source.")
     ] = None,
@@ -78,7 +73,7 @@ def train_cli(
     seen: Seen = None,
     resume: Resume = False,
     max_failures: Failures = "1%",
-    as_json: Json = False,
+    as_json: Summary = False,
 ) -> None:
     """Train a drafter: an encoder, a decoder, what joins them."""
     from corpora.bars import counting, training
@@ -86,33 +81,37 @@ def train_cli(
     from reportgen.train import train
 
     named = [f"decoder_source={json.dumps(decoder)}"] if decoder else []
-    recipe = _recipe(config, ReportTrainRecipe, [*(set_ or ()), *named])
-    with _interruptible(), counting("looking at films") as caching, training("training", "studies") as steps:
+    recipe = recipe_from(config, ReportTrainRecipe, [*(set_ or ()), *named])
+    with resumable(), counting("looking at films") as caching, training("training", "studies") as steps:
         summary = train(
             corpus, vision, out, recipe, split=split, cache=cache, seen=seen, resume=resume, max_failures=max_failures,
             command=sys.argv, watch=steps, told=_say_epoch, caching=caching,
         )  # fmt: skip
     if _silent():
         return
-    for warning in summary.warnings:
-        typer.echo(f"warning: {warning}", err=True)
-    if summary.untouched:
-        typer.echo(f"nothing left to do: {out} is complete", err=True)
-    else:
-        counts = summary.counts
-        if counts["rejected"]:
-            typer.echo(f"{counts['rejected']:,} could not be used; see {out / 'failures.jsonl'}", err=True)
-        typer.echo(
-            f"{counts['studies, train']:,} studies learned from in {summary.seconds:.0f} s; comparisons: "
-            f"{counts['sentences dropped']:,} sentences dropped, {counts['sentences trimmed']:,} trimmed",
-            err=True,
-        )
-        typer.echo(f"wrote {out}", err=True)
+    _say_training(summary, out)
     if as_json:
         _print({
             "best": summary.best, "counts": dict(summary.counts), "warnings": summary.warnings,
             "epochs": [asdict(epoch) for epoch in summary.epochs],
         })  # fmt: skip
+
+
+def _say_training(summary: ReportTrainSummary, out: Path) -> None:
+    for warning in summary.warnings:
+        typer.echo(f"warning: {warning}", err=True)
+    if summary.untouched:
+        typer.echo(f"nothing left to do: {out} is complete", err=True)
+        return
+    counts = summary.counts
+    if counts["rejected"]:
+        typer.echo(f"{counts['rejected']:,} could not be used; see {out / 'failures.jsonl'}", err=True)
+    typer.echo(
+        f"{counts['studies, train']:,} studies learned from in {summary.seconds:.0f} s; comparisons: "
+        f"{counts['sentences dropped']:,} sentences dropped, {counts['sentences trimmed']:,} trimmed",
+        err=True,
+    )
+    typer.echo(f"wrote {out}", err=True)
 
 
 def draft_cli(
@@ -150,12 +149,12 @@ def draft_cli(
     seed: Seed = 0,
     resume: Resume = False,
     max_failures: Failures = "1%",
-    as_json: Json = False,
+    as_json: Summary = False,
 ) -> None:
     """Draft reports of films. Drafts are not for clinical use."""
     from corpora.bars import counting
 
-    with _interruptible(), counting("drafting") as watch:
+    with resumable(), counting("drafting") as watch:
         if generator:
             from reportgen.generating import draft_by
 
@@ -173,6 +172,14 @@ def draft_cli(
                 candidates=candidates, prior=prior, labeler=labeler, seed=seed, merged=merged, adapter=adapter,
                 resume=resume, max_failures=max_failures, command=sys.argv, watch=watch,
             )  # fmt: skip
+    _say_drafts(summary)
+    if as_json:
+        _print(asdict(summary))
+    if summary.too_many:
+        raise typer.Exit(1)
+
+
+def _say_drafts(summary: DraftSummary) -> None:
     rate = summary.drafts / max(summary.seconds, 1e-9)
     typer.echo(
         f"{summary.drafts:,} drafts, {summary.distinct:,} distinct, in {summary.seconds:.1f} s ({rate:,.1f}/s); "
@@ -184,10 +191,6 @@ def draft_cli(
     if summary.rejected:
         typer.echo(f"{summary.rejected:,} rejected; the reasons are in the failures file", err=True)
     typer.echo(f"wrote {summary.table}: drafts of a model, not for clinical use", err=True)
-    if as_json:
-        typer.echo(json.dumps(asdict(summary), default=str))
-    if summary.too_many:
-        raise typer.Exit(1)
 
 
 def export_cli(
@@ -195,7 +198,7 @@ def export_cli(
     out: Annotated[Path, typer.Option("-o", "--out", metavar="DIR", help="Folder; one file a study.")],
     format_: Annotated[str, typer.Option("--format", metavar="text|markdown|sr|fhir", help="What to write.")] = "text",
     max_failures: Failures = "1%",
-    as_json: Json = False,
+    as_json: Summary = False,
 ) -> None:
     """Write drafts as text, Markdown, DICOM Basic Text SR or FHIR DiagnosticReport, each marked as a draft."""
     from reportgen.export import export
@@ -217,27 +220,19 @@ def view_cli(
     ] = None,
     most: Annotated[int, typer.Option("-n", "--most", min=1, metavar="N", help="Studies to show.")] = 50,
     maps: Annotated[bool, typer.Option("--maps/--no-maps", help="A map behind each sentence.")] = True,
-    as_json: Json = False,
+    as_json: Summary = False,
 ) -> None:
     """Write pages, one a study: film, draft, reference, findings that differ, the map behind a sentence."""
     from corpora.bars import counting
     from reportgen.view import view
 
-    with _interruptible(), counting("drawing pages") as watch:
-        summary = view(drafts, out, most=most, maps=maps, watch=watch)
+    with resumable(), counting("drawing pages") as watch:
+        summary = view(drafts, out, most=most, maps=maps, command=sys.argv, watch=watch)
     typer.echo(f"wrote {summary.pages:,} pages; open {summary.site / 'index.html'}", err=True)
     for note in summary.notes:
         typer.echo(f"note: {note}", err=True)
     if as_json:
         typer.echo(json.dumps(asdict(summary), default=str))
-
-
-def _recipe(config: str, kind: Any, changes: Sequence[str]) -> Any:
-    from corpora.config import load_yaml
-    from corpora.resources import config_path
-
-    path = Path(config) if config.endswith((".yaml", ".yml")) else config_path(config)
-    return load_yaml(path, kind, changes)
 
 
 def _outside_train(split: Path | None) -> frozenset[str]:
@@ -246,17 +241,6 @@ def _outside_train(split: Path | None) -> frozenset[str]:
     from corpora.splits.files import read_split
 
     return frozenset(name for name, part in read_split(split).items() if part != "train")
-
-
-class _interruptible:
-    """Says how to go on when a person interrupts."""
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
-        if kind is KeyboardInterrupt:
-            typer.echo("interrupted; the same command with --resume goes on from here", err=True)
 
 
 def _silent() -> bool:

@@ -107,13 +107,14 @@ def _draft(system: System, job: Job, home: Path) -> bool:
     with writing(job.drafts):
         job.drafts.parent.mkdir(parents=True, exist_ok=True)
         note.unlink(missing_ok=True)
-    temporary = job.drafts.with_name(f".{job.drafts.name}")
-    temporary.unlink(missing_ok=True)
-    _call(_filled(_command(system, home), job, temporary), system.timeout, _folder(system, home))
-    if not temporary.is_file():
+    # drafts of our own appear whole, with a manifest that says where they are
+    made = job.drafts if system.generator else job.drafts.with_name(f".{job.drafts.name}")
+    made.unlink(missing_ok=True)
+    _call(_filled(_command(system, home), job, made), system.timeout, _folder(system, home))
+    if not made.is_file():
         raise _CommandError("the command ended well and wrote no file to {out}")
     with writing(job.drafts):
-        temporary.replace(job.drafts)
+        made.replace(job.drafts)
     with atomic_writer(note) as file:
         json.dump(made_from, file, indent=2)
     return True
@@ -146,7 +147,7 @@ def _command(system: System, home: Path) -> list[str]:
     if not system.generator:
         return shlex.split(system.command)
     named = [] if system.generator == "drafter" else ["--generator", system.generator]
-    radloop = [sys.executable, "-c", "from corpora.cli import main; main()"]
+    radloop = [sys.executable, "-c", "import sys; sys.argv[0] = 'radloop'; from corpora.cli import main; main()"]
     paths = [str((home / name).resolve()) for name in (system.run, system.source)]
     rest = ["--part", "{split}", "--seed", "{seed}", "-o", "{out}", *named, *shlex.split(system.options)]
     return [*radloop, "report", "draft", *paths, *rest]
@@ -192,10 +193,13 @@ def _score(recipe: BenchRecipe, job: Job, home: Path, fresh: bool, watch: Callab
     note = job.scores / "made_from.json"
     if not fresh and (job.scores / "manifest.json").is_file() and _read(note) == {"settings": settings}:
         return
+    protocol, train = _protocol(recipe.protocol, home), home / recipe.train if recipe.train else None
+    command = ["radloop", "bench", "score", "--predictions", job.drafts, "--references", references, "--protocol",
+               protocol, "-o", job.scores, "--name", job.system, *(["--train", train] if train else []),
+               *(["--any-references"] if recipe.any_references else [])]  # fmt: skip
     score(
-        job.drafts, references, _protocol(recipe.protocol, home), job.scores, name=job.system,
-        train=home / recipe.train if recipe.train else None, any_references=recipe.any_references, watch=watch,
-        command=["radloop", "bench", "run"],
+        job.drafts, references, protocol, job.scores, name=job.system, train=train,
+        any_references=recipe.any_references, watch=watch, command=[str(word) for word in command],
     )  # fmt: skip
     with atomic_writer(note) as file:
         json.dump({"settings": settings}, file)

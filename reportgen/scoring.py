@@ -38,8 +38,8 @@ class Row:
 
     @property
     def empty(self) -> int:
-        """How many drafts are empty."""
-        return sum(not pair.hypothesis.strip() for pair in self.pairs)
+        """How many drafts are empty: without a word."""
+        return sum(pair.is_empty for pair in self.pairs)
 
 
 @dataclass(slots=True)

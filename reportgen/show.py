@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+import os
+import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 from corpora.errors import DataError
-from corpora.runs import atomic_writer, writing
+from corpora.runs import atomic_writer, write_manifest, writing
 from reportgen.page import environment
 from reportgen.tables import cell_text, shown_metrics
 
 _FIRST: Final = ("radloop-clinical", "ce-macro-14", "ce-micro-findings", "ROUGE_L", "BLEU_4", "bleu2")
 
 
-def show(folder: Path, site: Path) -> dict[str, Any]:
+def show(folder: Path, site: Path, *, command: Sequence[str] = ()) -> dict[str, Any]:
     """Write the site of all finished runs in ``folder``, at any depth, and return what is on it.
 
     Systems stand together only under one protocol and one set of references. Raises ``DataError``: ``data.missing``,
     ``bench.no_runs`` if there is none; ``RunError`` if the site cannot be written.
     """
+    begun = time.monotonic()
     if not folder.is_dir():
         raise DataError("data.missing", "there is no such folder", where=str(folder))
     skipped: list[dict[str, str]] = []
@@ -35,8 +38,14 @@ def show(folder: Path, site: Path) -> dict[str, Any]:
         )  # fmt: skip
     with writing(site):
         site.mkdir(parents=True, exist_ok=True)
-    listed = [_board(site, at, key, runs) for at, (key, runs) in enumerate(sorted(boards.items()), 1)]
+        (site / "manifest.json").unlink(missing_ok=True)
+    listed = [_board(site, folder, at, key, runs) for at, (key, runs) in enumerate(sorted(boards.items()), 1)]
     _write(site / "index.html", "index.html", boards=listed)
+    shown = [folder / run["folder"] / "table.json" for runs in boards.values() for run in runs]
+    write_manifest(
+        site / "manifest.json", command=command, config={}, inputs=shown,
+        counts={"runs": len(shown), "skipped": len(skipped)}, wall_seconds=time.monotonic() - begun,
+    )  # fmt: skip
     return {"boards": listed, "skipped": skipped}
 
 
@@ -54,7 +63,9 @@ def _runs(folder: Path, skipped: list[dict[str, str]]) -> Iterator[tuple[Path, d
             skipped.append({"folder": str(run), "reason": "table.json cannot be read"})
 
 
-def _board(site: Path, number: int, key: tuple[str, str, str], runs: list[dict[str, Any]]) -> dict[str, Any]:
+def _board(
+    site: Path, folder: Path, number: int, key: tuple[str, str, str], runs: list[dict[str, Any]]
+) -> dict[str, Any]:  # fmt: skip
     """Write one page: systems by their first metric, the baselines of the first run among them."""
     names = shown_metrics(runs[0])
     order = next((name for name in _FIRST if name in names), names[0])
@@ -64,6 +75,7 @@ def _board(site: Path, number: int, key: tuple[str, str, str], runs: list[dict[s
     lines = [
         {
             "name": row["name"], "baseline": row["baseline"], "distinct": row["distinct"],
+            "run": "" if row["baseline"] else Path(os.path.relpath(folder / row["folder"], site)).as_posix(),
             "cells": [cell_text(row["metrics"][name]) if name in row["metrics"] else "not scored" for name in names],
         }
         for row in rows

@@ -48,6 +48,16 @@ def sources(
     return studies, films, rejects
 
 
+def inputs_of(run: Path, source: Path, split: Path | None = None, adapter: Path | None = None) -> list[Path]:
+    """What drafts come from, for their manifest: the weights of a run with its adapters, and the films: those of a
+    corpus by its manifest and split, others themselves."""
+    weights = (run / "config.json", run / "model.safetensors", adapter or run / "adapter")
+    parts = split or source
+    of_corpus = (source / "manifest.json", parts / "split.csv" if parts.is_dir() else parts)
+    films = of_corpus if source.is_dir() and is_corpus(str(source)) else (source,)
+    return [path for path in (*weights, *films) if path.exists()]
+
+
 def _loose(source: Path) -> Iterator[Film]:
     if source.is_file():
         yield Film(source.stem, str(source), source.stem, source.stem, None)

@@ -17,6 +17,7 @@ import json
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -29,6 +30,7 @@ from torch import Tensor
 from corpora.accelerating import accelerator_of, begin_together, quiet
 from corpora.allowance import allowance
 from corpora.bars import Step
+from corpora.complete import damaged_run
 from corpora.config import config_sha256
 from corpora.errors import ConfigError, DataError, RunError
 from corpora.images.cache import ImageCache
@@ -48,6 +50,7 @@ from reportgen.pretrain import PACKAGES, course_epochs, read_history, write_hist
 from reportgen.recipes import CourseRecipe, ReportTrainRecipe, RewardRecipe
 from reportgen.reward import Rewarding
 from reportgen.scorer import ClinicalScore, labels_of
+from reportgen.sources import inputs_of
 from reportgen.store import peft_quiet, save_drafter, weights_sha256
 from reportgen.targets import HINTS, counts_of, sections_of
 from vision.data import TRAIN, VALIDATE, gather, open_cache, rejects_of
@@ -107,7 +110,8 @@ def train(
     begin_together(accelerator, target, resume=resume)
     model, tokenizer = build(vision, recipe)
     model.to(accelerator.device)
-    parts, rejects = _parts(corpus, split, cache or target.work / "films", model, recipe, caching)
+    films = partial(open_cache, folder=cache or target.work / "films", command=command, watch=caching)
+    parts, rejects = _parts(corpus, split, films, model, recipe)
     write_rejects(target.failures, rejects)
     refuse_too_many(len(rejects), len(rejects) + sum(map(len, parts.values())), within, target.failures)
     _refuse_empty(parts, corpus)
@@ -126,9 +130,16 @@ def train(
     }  # fmt: skip
     seconds = time.monotonic() - begun
     if accelerator.is_main_process:
-        _publish(target, model, tokenizer, recipe, courses, counts, seconds, [corpus, vision], command)
+        inputs = _inputs(corpus, split, vision, recipe)
+        _publish(target, model, tokenizer, recipe, courses, counts, seconds, inputs, command)
     best = courses[-1].best_score if courses else 0.0
     return ReportTrainSummary(out, counts, tuple(course_epochs(*courses)), best, tuple(work.warnings), seconds)
+
+
+def _inputs(corpus: Path, split: Path | None, vision: Path, recipe: ReportTrainRecipe) -> list[Path]:
+    """What the drafter is made from: films and reports, their parts, the encoder, and a decoder that is a folder."""
+    of_decoder = (Path(recipe.decoder_source) / name for name in ("config.json", "model.safetensors", "tokenizer.json"))
+    return inputs_of(vision, corpus, split) + [path for path in of_decoder if path.is_file()]
 
 
 def build(vision: Path, recipe: ReportTrainRecipe) -> tuple[Drafter, Any]:
@@ -307,13 +318,12 @@ def _some(studies: Sequence[Example], most: int, seed: int) -> list[Example]:
 
 
 def _parts(
-    corpus: Path, split: Path | None, cache: Path, model: Drafter, recipe: ReportTrainRecipe,
-    caching: Callable[[int, int], None],
+    corpus: Path, split: Path | None, cached: Callable[..., ImageCache], model: Drafter, recipe: ReportTrainRecipe
 ) -> tuple[dict[str, list[Example]], list[Reject]]:  # fmt: skip
     studies = {study.study_id: study for study in read_studies(corpus)}
     gathered = gather(corpus, _reported(corpus, studies), split, views_for(recipe.films))
     films = [film for part in (TRAIN, VALIDATE) for film in gathered.of_part.get(part, [])]
-    kept = open_cache(films, cache, model.encoder.config.image_size, watch=caching)
+    kept = cached(films, size=model.encoder.config.image_size)
     rejects = rejects_of(films, kept)
     telling = Telling(recipe.indication, recipe.prior)
     parts = {}
@@ -371,10 +381,8 @@ def _publish(
 ) -> None:  # fmt: skip
     save_drafter(model, tokenizer, target.out)
     write_history(target.out / "history.jsonl", course_epochs(*courses))
-    corpus, vision = inputs
     write_manifest(
-        target.manifest, command=list(command), config=recipe.model_dump(mode="json"),
-        inputs=[corpus / "manifest.json", vision / "config.json", vision / "model.safetensors"], counts=counts,
+        target.manifest, command=list(command), config=recipe.model_dump(mode="json"), inputs=inputs, counts=counts,
         wall_seconds=seconds, seed=recipe.seed, packages=PACKAGES,
     )  # fmt: skip
     with writing(target.work):
@@ -388,5 +396,4 @@ def _untouched(out: Path) -> ReportTrainSummary:
         best = max((epoch.score for epoch in epochs), default=0.0)
         return ReportTrainSummary(out, made["counts"], epochs, best, (), made["wall_seconds"], untouched=True)
     except (OSError, ValueError, KeyError, TypeError):
-        hint = "run without --resume to start over"
-        raise RunError("run.damaged", "its manifest or history cannot be read", where=str(out), hint=hint) from None
+        raise damaged_run(out) from None

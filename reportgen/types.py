@@ -9,7 +9,7 @@ A score that cannot be given is NaN in ``values``, has a reason, and is counted;
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -33,6 +33,16 @@ class Pair:
     def reference(self) -> str:
         """The first reference: what metrics of one reference read."""
         return self.references[0]
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether the draft has no word: no letter and no digit in it, dots and dashes or nothing at all."""
+        return not any(map(str.isalnum, self.hypothesis))
+
+
+def empty_drafts(pairs: Sequence[Pair]) -> dict[int, str]:
+    """The places of the empty drafts, with why they have no score: what ``Scored.reasons`` takes."""
+    return {at: "empty draft" for at, pair in enumerate(pairs) if pair.is_empty}
 
 
 @dataclass(frozen=True, slots=True)

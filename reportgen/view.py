@@ -9,7 +9,8 @@ from __future__ import annotations
 import base64
 import io
 import json
-from collections.abc import Callable, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -21,7 +22,7 @@ from corpora.errors import DataError, RadloopError
 from corpora.images.files import read_any
 from corpora.images.fit import fit
 from corpora.readers.corpus import is_corpus
-from corpora.runs import atomic_writer, writing
+from corpora.runs import atomic_writer, write_manifest, writing
 from corpora.store import read_studies
 from corpora.types import Report
 from labeler.base import load
@@ -46,14 +47,14 @@ class ViewSummary:
 
 
 def view(
-    drafts: Path, site: Path | None = None, *, most: int = 50, maps: bool = True,
+    drafts: Path, site: Path | None = None, *, most: int = 50, maps: bool = True, command: Iterable[str] = (),
     watch: Callable[[int, int], None] = lambda done, total: None,
 ) -> ViewSummary:  # fmt: skip
     """Write the pages of the first ``most`` drafts. References come from the corpus that was drafted.
 
     Raises ``DataError`` (``data.missing``, ``report.drafts``) and ``RunError`` if the site cannot be written.
     """
-    path = drafts_file(drafts)
+    begun, path = time.monotonic(), drafts_file(drafts)
     records = list(read_drafts(path))[:most]
     if not records:
         raise DataError("report.drafts", "it holds no draft", where=str(path))
@@ -65,6 +66,7 @@ def view(
     drawn = _maps(records, made, notes) if maps else {}
     with writing(site):
         site.mkdir(parents=True, exist_ok=True)
+        (site / "manifest.json").unlink(missing_ok=True)
     listed = []
     for number, record in enumerate(records, 1):
         page = _page(record, references.get(record["study_id"]), reader, drawn.get(record["study_id"]), notes)
@@ -74,6 +76,10 @@ def view(
                        "flags": len(record["flags"]), "compared": page["reference"] is not None})  # fmt: skip
         watch(number, len(records))
     _write(site / "index.html", "drafts.html", listed=listed, notice=records[0]["notice"], table=path.name)
+    write_manifest(
+        site / "manifest.json", command=list(command), config={"most": most, "maps": maps}, inputs=[path],
+        counts={"pages": len(listed)}, wall_seconds=time.monotonic() - begun,
+    )  # fmt: skip
     return ViewSummary(site, len(listed), tuple(dict.fromkeys(notes)))
 
 

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import torch
 from torch import Tensor
 
-from corpora.errors import RunError
+from corpora import complete
 from corpora.runs import atomic_writer
+
+#: What a run of training is made from, as an error says it.
+MADE_FROM: Final = "the recipe, the films or the labels"
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,27 +70,12 @@ def load_checkpoint(path: Path, key: str, model: torch.nn.Module, optimizer: Any
 
 
 def read_checkpoint(path: Path, key: str, model: torch.nn.Module, optimizer: Any) -> dict[str, Any]:
-    """What a checkpoint holds; ``model`` and ``optimizer`` are set to it. Raises ``RunError``: ``run.damaged``, and
-    ``run.changed`` if it is of a run with another ``key``."""
-    try:
-        state: Any = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # what torch raises for a damaged file depends on where it is damaged
-        hint = "run without --resume to start over"
-        raise RunError("run.damaged", "the checkpoint cannot be read", where=str(path), hint=hint) from error
-    if not isinstance(state, dict) or state.get("key") != key:
-        raise changed_run(path)
+    """What a checkpoint holds; ``model`` and ``optimizer`` are set to it. Raises ``RunError`` as that of
+    ``corpora.complete``, and ``run.changed`` if its weights are of another network."""
+    state = complete.read_checkpoint(path, key, MADE_FROM)
     try:
         model.load_state_dict(state["model"])
         optimizer.load_state_dict(state["optimizer"])
     except (RuntimeError, ValueError, KeyError) as error:  # weights to begin with that have become others since
-        raise changed_run(path) from error
-    kept: dict[str, Any] = state
-    return kept
-
-
-def changed_run(where: Path) -> RunError:
-    """The error for a run that cannot go on, because it is another one."""
-    return RunError(
-        "run.changed", "the recipe, the films or the labels are others than those of the run to go on with",
-        where=str(where), hint="run without --resume to start over",
-    )  # fmt: skip
+        raise complete.changed_run(path, MADE_FROM) from error
+    return state

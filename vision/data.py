@@ -155,14 +155,15 @@ def _refuse_strangers(films: Sequence[Film], left: Mapping[str, int], table: Lab
 
 
 def open_cache(
-    films: Sequence[Film], folder: Path, size: int, *, watch: Callable[[int, int], None] = lambda done, total: None
-) -> ImageCache:
-    """The cache in ``folder``, made or finished first if it is not whole.
+    films: Sequence[Film], folder: Path, size: int, *, command: Iterable[str] = (),
+    watch: Callable[[int, int], None] = lambda done, total: None,
+) -> ImageCache:  # fmt: skip
+    """The cache in ``folder``, made or finished first, by ``command``, if it is not whole.
 
     Raises ``DataError`` (``vision.cache``) if it holds films of another size, and as ``build_cache``.
     """
     if not (folder / "manifest.json").is_file():
-        build_cache(films, folder, size, 8, resume=True, watch=watch)
+        build_cache(films, folder, size, 8, resume=True, command=list(command), watch=watch)
     cache = ImageCache(folder)
     made = cache.rows[0]["size"] if len(cache) else size
     if made != size:

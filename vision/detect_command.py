@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from corpora.allowance import allowance
-from vision.options import AsJson, Cache, Resume, Split
+from corpora.options import Cache, Changes, Config, Resume, Summary, end_if_more, recipe_from, resumable
+from vision.options import Part, Split, Unread, beginning
 
 if TYPE_CHECKING:
     from vision.detector_loop import DetectorEpoch
@@ -22,9 +23,7 @@ def detect_cli(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a trained detector.")],
     source: Annotated[Path, typer.Argument(metavar="SOURCE", help="A corpus, a folder of films, or one film.")],
     out: Annotated[Path, typer.Option("-o", "--out", metavar="DIR", help="Folder for detections and overlays.")],
-    part: Annotated[
-        str, typer.Option(metavar="PART", help="Only this part of the corpus' split: train, validate, test.")
-    ] = "",
+    part: Part = "",
     least: Annotated[float, typer.Option(metavar="P", help="Least score of a box that is written.")] = 0.01,
     draw: Annotated[float, typer.Option(metavar="P", help="Least score of a box that is drawn.")] = 0.3,
     most: Annotated[int, typer.Option(metavar="N", help="Most boxes of a film.")] = 100,
@@ -36,9 +35,7 @@ def detect_cli(
     ] = 1024,
     reports: Annotated[bool, typer.Option("--sr", help="Write a DICOM structured report for each DICOM film.")] = False,
     resume: Resume = False,
-    max_failures: Annotated[
-        str, typer.Option(metavar="N|P%", help="More unreadable films than this end with exit code 1.")
-    ] = "1%",
+    max_failures: Unread = "1%",
     as_json: Annotated[bool, typer.Option("--json", help="Write the counts as JSON to stdout.")] = False,
 ) -> None:
     """Find boxes on films: COCO JSON, the CSV of VinDr-CXR, films with boxes drawn, DICOM structured reports."""
@@ -47,12 +44,8 @@ def detect_cli(
     from vision.detect import Finding, detect
 
     asked = Finding(least, draw, most, nms, longest, part, reports)
-    try:
-        with counting("finding") as watch:
-            found = detect(run, source, out, asked=asked, resume=resume, command=sys.argv, watch=watch)
-    except KeyboardInterrupt:
-        typer.echo("interrupted; the same command with --resume goes on from here", err=True)
-        raise
+    with resumable(), counting("finding") as watch:
+        found = detect(run, source, out, asked=asked, resume=resume, command=sys.argv, watch=watch)
     if as_json:
         counts = {"films": found.films, "boxes": found.boxes, "drawn": found.drawn, "reports": found.reports}
         typer.echo(json.dumps(counts | {"rejected": found.rejected}))
@@ -64,17 +57,15 @@ def detect_cli(
     if found.rejected:
         said = f"{found.rejected:,} films could not be read, or not be reported on"
         typer.echo(f"{said}; see {found.folder / 'failures.jsonl'}", err=True)
-    if not allowed(found.rejected, found.films + found.rejected):
-        typer.echo(f"more films could not be read than --max-failures {max_failures} allows", err=True)
-        raise typer.Exit(1)
+    end_if_more(not allowed(found.rejected, found.films + found.rejected), "films could not be read", max_failures)
 
 
 def train_detector_cli(
     corpus: Annotated[Path, typer.Option(metavar="CORPUS", help="Corpus folder with the films.")],
     boxes: Annotated[Path, typer.Option(metavar="FILE", help="Boxes: .csv as VinDr-CXR has them, or COCO .json.")],
     out: Annotated[Path, typer.Option("-o", "--out", metavar="RUN", help="Folder for the detector.")],
-    config: Annotated[str, typer.Option(metavar="NAME|FILE", help="Recipe: shipped, or a file.")] = "vision/detector",
-    set_: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change the recipe.")] = None,
+    config: Config = "vision/detector",
+    set_: Changes = None,
     init: Annotated[
         str | None,
         typer.Option(metavar="WEIGHTS", help="Weights to begin with: of pretrain, train, a detector, a file."),
@@ -85,22 +76,18 @@ def train_detector_cli(
     max_failures: Annotated[
         str, typer.Option(metavar="N|SHARE", help="Films and boxes that may be unusable before it stops.")
     ] = "1%",
-    as_json: AsJson = False,
+    as_json: Summary = False,
 ) -> None:
     """Train a detector on the films of a corpus and the boxes drawn on them."""
     recipe = detector_recipe_of(config, set_ or [], init)
     from corpora.bars import counting, training
     from vision.detector_train import train_detector
 
-    try:
-        with counting("fitting films") as caching, training("training", "films") as steps:
-            summary = train_detector(
-                corpus, boxes, out, recipe, split=split, cache=cache, resume=resume, max_failures=max_failures,
-                command=sys.argv, watch=_say_epoch, steps=steps, caching=caching,
-            )  # fmt: skip
-    except KeyboardInterrupt:
-        typer.echo("interrupted; the same command with --resume goes on from here", err=True)
-        raise
+    with resumable(), counting("fitting films") as caching, training("training", "films") as steps:
+        summary = train_detector(
+            corpus, boxes, out, recipe, split=split, cache=cache, resume=resume, max_failures=max_failures,
+            command=sys.argv, watch=_say_epoch, steps=steps, caching=caching,
+        )  # fmt: skip
     _say(summary)
     if as_json:
         said = {"froc": summary.froc, "labels": list(summary.labels), "counts": summary.counts}
@@ -109,13 +96,9 @@ def train_detector_cli(
 
 def detector_recipe_of(config: str, changes: list[str], init: str | None = None) -> DetectorRecipe:
     """The recipe of that name or file, with changes. Raises ``ConfigError``."""
-    from corpora.config import load_yaml
-    from corpora.resources import config_path
     from vision.detector_recipe import DetectorRecipe
 
-    path = Path(config) if config.endswith((".yaml", ".yml")) else config_path(config)
-    more = [f"backbone.source={json.dumps(init)}"] if init else []
-    return load_yaml(path, DetectorRecipe, [*changes, *more])
+    return recipe_from(config, DetectorRecipe, [*changes, *beginning(init)])
 
 
 def _say_epoch(epoch: DetectorEpoch) -> None:

@@ -17,10 +17,10 @@ from typing import Final
 
 from corpora.accelerating import accelerator_of, begin_together, quiet
 from corpora.allowance import allowance
-from corpora.config import config_sha256
+from corpora.complete import damaged_run, read_complete
 from corpora.errors import ConfigError, RunError
-from corpora.runs import OutputTarget, atomic_writer, discard_work, hash_input, output_target, write_manifest, writing
-from vision.checkpoint import changed_run
+from corpora.runs import OutputTarget, atomic_writer, discard_work, output_target, write_manifest, writing
+from vision.checkpoint import MADE_FROM
 from vision.data import open_cache, refuse_same_films, rejects_of
 from vision.detector import FilmDetector, build_detector
 from vision.detector_data import boxed_films, gather_boxed, key_of, labels_of
@@ -76,7 +76,7 @@ def train_detector(
     build_detector(recipe, labels_of(gathered, recipe))
     begin_together(accelerator, target, resume=resume)
     films = [film for of in gathered.of_part.values() for film in of]
-    cached = open_cache(films, cache or target.work / "films", recipe.size, watch=caching)
+    cached = open_cache(films, cache or target.work / "films", recipe.size, command=command, watch=caching)
     refuse_same_films(gathered.of_part, cached)
     rejects = [*rejects_of(films, cached), *gathered.rejects]
     labels, parts, notes = boxed_films(gathered, cached, recipe, rejects)
@@ -103,21 +103,12 @@ def train_detector(
 
 
 def _untouched(target: OutputTarget, recipe: DetectorRecipe, inputs: Sequence[Path]) -> DetectorSummary:
+    counts, epochs, seconds = read_complete(target, HISTORY, DetectorEpoch, recipe, inputs, MADE_FROM)
     try:
-        made = json.loads(target.manifest.read_text(encoding="utf-8"))
-        lines = (target.out / HISTORY).read_text(encoding="utf-8").splitlines()
-        epochs = tuple(DetectorEpoch(**json.loads(line)) for line in lines)
-        before = (made["config_sha256"], [given["sha256"] for given in made["inputs"]])
         labels = tuple(json.loads((target.out / "config.json").read_text(encoding="utf-8"))["label_names"])
-        counts, seconds = made["counts"], made["wall_seconds"]
         best = max(epoch.froc for epoch in epochs if epoch.froc is not None)
     except (OSError, ValueError, KeyError, TypeError):
-        hint = "run without --resume to start over"
-        raise RunError(
-            "run.damaged", "its manifest or history cannot be read", where=str(target.out), hint=hint
-        ) from None
-    if before != (config_sha256(recipe), [hash_input(given, [target.out])["sha256"] for given in inputs]):
-        raise changed_run(target.out)
+        raise damaged_run(target.out) from None
     return DetectorSummary(target.out, labels, counts, epochs, best, (), seconds, untouched=True)
 
 

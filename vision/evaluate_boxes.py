@@ -15,7 +15,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from time import monotonic
@@ -23,7 +23,7 @@ from typing import Any
 
 import numpy as np
 
-from corpora.boxes import read_boxes
+from corpora.boxes import Box, read_boxes
 from corpora.errors import ConfigError, DataError
 from corpora.runs import OutputTarget, atomic_writer, begin, discard_work, output_target, write_manifest, writing
 from corpora.statistics.types import Estimate
@@ -85,21 +85,10 @@ def evaluate_boxes(
     notes: list[str] = []
     looked = _looked(found, [box.image_id for box in layer.boxes], corpus, notes)
     names = {name: film.image_id for film in looked for name in film.names}
-    drawn: dict[str, dict[str, list[tuple[float, float, float, float]]]] = {}
-    away = 0
-    for box in layer.boxes:
-        if box.corners is None:
-            continue
-        if box.image_id in names:
-            drawn.setdefault(names[box.image_id], {}).setdefault(box.label, []).append(box.corners)
-        else:
-            away += 1
+    drawn = _drawn(layer.boxes, names, notes)
     if not drawn:
         raise DataError("vision.no_boxes", "no box lies on a film that was looked at", where=str(truth),
                         hint="the two files name films in other ways, or are of other films")  # fmt: skip
-    notes += [f"{away:,} boxes are on films that were not looked at, left out"] * bool(away)
-    readers = {box.reader for box in layer.boxes if box.corners is not None}
-    notes += [f"boxes of {len(readers)} readers, each counted as a lesion of its own"] * (len(readers) > 1)
     labels = _labels(dict.fromkeys(label for of in drawn.values() for label in of), choices)
     missed = [label for label in labels if found.labels and label not in found.labels]
     notes += [f"drawn, but no label of the detections: {', '.join(missed)}; --label leaves such out"] * bool(missed)
@@ -117,6 +106,27 @@ def evaluate_boxes(
         len(found.detections) + len(found.rejects) + len(layer.boxes) + len(problems),
         (*found.rejects, *rejects), tuple(notes),
     )  # fmt: skip
+
+
+Drawn = dict[str, dict[str, list[tuple[float, float, float, float]]]]
+
+
+def _drawn(boxes: Iterable[Box], names: Mapping[str, str], notes: list[str]) -> Drawn:
+    """The corners of boxes by film and label, of films that were looked at; ``names`` are theirs."""
+    drawn: Drawn = {}
+    away = 0
+    readers: set[str | None] = set()
+    for box in boxes:
+        if box.corners is None:
+            continue
+        readers.add(box.reader)
+        if box.image_id in names:
+            drawn.setdefault(names[box.image_id], {}).setdefault(box.label, []).append(box.corners)
+        else:
+            away += 1
+    notes += [f"{away:,} boxes are on films that were not looked at, left out"] * bool(away)
+    notes += [f"boxes of {len(readers)} readers, each counted as a lesion of its own"] * (len(readers) > 1)
+    return drawn
 
 
 def _labels(drawn: Mapping[str, None], choices: BoxChoices) -> tuple[str, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from corpora.allowance import allowance
+from corpora.options import end_if_more
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from vision.evaluate import Evaluation
+    from vision.evaluate import Choices, Evaluation
     from vision.evaluate_boxes import BoxChoices
 
 
@@ -70,46 +71,61 @@ def evaluate_cli(
     json_: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Measure how good predictions are, with intervals, thresholds from validation, groups and a second system."""
+    if boxes:
+        from vision.evaluate_boxes import BoxChoices
+
+        _refuse_beside_boxes(thresholds_from, subgroups, compare)
+        measured = BoxChoices(iou, replicates, seed, tuple(dict.fromkeys(label or ())))
+        _evaluate_boxes(predictions, labels, out, corpus, measured, max_failures, as_json=json_)
+    else:
+        from vision.evaluate import Choices
+
+        choices = Choices(uncertain, blank, unit, sensitivity, specificity, replicates, seed)
+        given = (predictions, labels, *_parted(thresholds_from), subgroups, corpus, compare)
+        _evaluate(given, out, choices, max_failures, as_json=json_)
+
+
+Given = tuple[Path, Path, Path | None, Path | None, Path | None, Path | None, Path | None]
+
+
+def _parted(thresholds_from: str | None) -> tuple[Path | None, Path | None]:
+    """Predictions of the validation part, and their label table if it is another."""
+    validation, _, labels = (thresholds_from or "").partition(",")
+    return (Path(validation) if validation else None, Path(labels) if labels else None)
+
+
+def _evaluate(given: Given, out: Path, choices: Choices, max_failures: str, *, as_json: bool) -> None:
+    """``given``: predictions, labels, those of the validation part, subgroups, corpus, predictions to compare with."""
     import json
     from time import monotonic
 
     from rich.console import Console
 
-    from vision.evaluate import Choices, evaluate, to_json, write
-    from vision.evaluate_boxes import BoxChoices
+    from vision.evaluate import evaluate, to_json, write
 
-    begun = monotonic()
-    allowed = allowance(max_failures)
-    if boxes:
-        _refuse_beside_boxes(thresholds_from, subgroups, compare)
-        measured = BoxChoices(iou, replicates, seed, tuple(dict.fromkeys(label or ())))
-        _evaluate_boxes(predictions, labels, out, corpus, measured, max_failures, as_json=json_)
-        return
-    validation, _, validation_labels = (thresholds_from or "").partition(",")
-    choices = Choices(uncertain, blank, unit, sensitivity, specificity, replicates, seed)
+    begun, allowed = monotonic(), allowance(max_failures)
+    predictions, labels, validation, validation_labels, subgroups, corpus, compare = given
     with watching() as watch:
         found = evaluate(
-            predictions, labels, thresholds_from=validation or None, threshold_labels=validation_labels or None,
+            predictions, labels, thresholds_from=validation, threshold_labels=validation_labels,
             subgroups=subgroups, corpus=corpus, against=compare, choices=choices, watch=watch,
         )  # fmt: skip
         watch("writing")
-        inputs: list[Path | str | None] = [
-            predictions, labels, validation, validation_labels, subgroups, corpus, compare,
-        ]  # fmt: skip
-        given = [Path(path) for path in inputs if path]
-        target = write(found, out, inputs=given, command=sys.argv, begun=begun)
-    if json_:
+        target = write(found, out, inputs=[path for path in given if path], command=sys.argv, begun=begun)
+    if as_json:
         typer.echo(json.dumps(to_json(found), indent=2, ensure_ascii=False))
     else:
         Console().print(_summary(found))
-    for note in found.notes:
+    _say(found.notes, target.out / "evaluation.html", len(found.rejects), "rows", target.failures)
+    end_if_more(not allowed(len(found.rejects), found.rows), "rows were rejected", max_failures)
+
+
+def _say(notes: Iterable[str], wrote: Path, rejected: int, what: str, failures: Path) -> None:
+    for note in notes:
         typer.echo(f"note: {note}", err=True)
-    typer.echo(f"wrote {target.out / 'evaluation.html'}", err=True)
-    if found.rejects:
-        typer.echo(f"{len(found.rejects):,} rows rejected; the reasons are in {target.failures}", err=True)
-    if not allowed(len(found.rejects), found.rows):
-        typer.echo(f"more rows were rejected than --max-failures {max_failures} allows", err=True)
-        raise typer.Exit(1)
+    typer.echo(f"wrote {wrote}", err=True)
+    if rejected:
+        typer.echo(f"{rejected:,} {what} rejected; the reasons are in {failures}", err=True)
 
 
 def _refuse_beside_boxes(*given: object) -> None:
@@ -141,14 +157,8 @@ def _evaluate_boxes(
     else:
         for grid in box_grids(found):
             typer.echo(to_text(grid))
-    for note in found.notes:
-        typer.echo(f"note: {note}", err=True)
-    typer.echo(f"wrote {target.out}", err=True)
-    if found.rejects:
-        typer.echo(f"{len(found.rejects):,} boxes rejected; the reasons are in {target.failures}", err=True)
-    if not allowed(len(found.rejects), found.rows):
-        typer.echo(f"more boxes were rejected than --max-failures {max_failures} allows", err=True)
-        raise typer.Exit(1)
+    _say(found.notes, target.out, len(found.rejects), "boxes", target.failures)
+    end_if_more(not allowed(len(found.rejects), found.rows), "boxes were rejected", max_failures)
 
 
 @contextmanager

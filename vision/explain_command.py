@@ -9,6 +9,8 @@ from typing import Annotated
 import typer
 
 from corpora.allowance import allowance
+from corpora.options import end_if_more
+from vision.options import Part, Seed, Unread
 
 
 def explain_cli(
@@ -27,9 +29,7 @@ def explain_cli(
         Path | None,
         typer.Option(metavar="FILE", help="Boxes to score against (.csv as VinDr-CXR, COCO .json); a corpus's own."),
     ] = None,
-    part: Annotated[
-        str, typer.Option(metavar="PART", help="Only this part of the corpus' split: train, validate, test.")
-    ] = "",
+    part: Part = "",
     size: Annotated[
         int, typer.Option(min=0, metavar="N", help="Pixels that films are fitted to; the network's size if not given.")
     ] = 0,
@@ -38,10 +38,8 @@ def explain_cli(
         int, typer.Option(min=0, metavar="N", help="Longer side of overlays in pixels; 0 for the film's own.")
     ] = 1024,
     replicates: Annotated[int, typer.Option(min=0, metavar="N", help="Bootstrap replicates of the scores.")] = 10_000,
-    seed: Annotated[int, typer.Option(min=0, metavar="N", help="Seed of the bootstrap.")] = 0,
-    max_failures: Annotated[
-        str, typer.Option(metavar="N|P%", help="More unreadable films than this end with exit code 1.")
-    ] = "1%",
+    seed: Seed = 0,
+    max_failures: Unread = "1%",
     json_: Annotated[bool, typer.Option("--json", help="Print the scores as JSON.")] = False,
 ) -> None:
     """Map where a network sees its labels, on the original films; score the maps against boxes."""
@@ -72,6 +70,6 @@ def explain_cli(
     typer.echo(f"{len(found.mapped):,} films mapped; wrote {target.out / 'explain.html'}", err=True)
     if found.rejects:
         typer.echo(f"{len(found.rejects):,} films could not be read; see {target.failures}", err=True)
-    if not allowed(len(found.rejects), len(found.mapped) + len(found.rejects)):
-        typer.echo(f"more films could not be read than --max-failures {max_failures} allows", err=True)
-        raise typer.Exit(1)
+    end_if_more(
+        not allowed(len(found.rejects), len(found.mapped) + len(found.rejects)), "films could not be read", max_failures
+    )

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from vision.options import AsJson
+from corpora.options import Summary
 
 
 def predict_cli(
@@ -36,7 +36,7 @@ def predict_cli(
     max_failures: Annotated[
         str, typer.Option(metavar="N|SHARE", help="Films that may be unreadable before it exits with 1.")
     ] = "1%",
-    as_json: AsJson = False,
+    as_json: Summary = False,
 ) -> None:
     """Predict calibrated probabilities of findings from DICOM, PNG or JPEG films, or from a corpus."""
     from corpora.bars import counting

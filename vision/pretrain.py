@@ -32,7 +32,7 @@ from corpora.store import read_studies
 from corpora.types import Provenance, Reject
 from vision.batches import Store
 from vision.build import build
-from vision.checkpoint import changed_run
+from vision.checkpoint import MADE_FROM
 from vision.contrast import Contrast
 from vision.contrast_loop import PretrainEpoch, PretrainStage, StepWatch, Watch, pretrain_loop, steps_of
 from vision.contrast_recipe import PretrainVisionRecipe
@@ -86,7 +86,7 @@ def pretrain(
     quiet()
     _contrast(recipe, recipe.text.vocabulary)
     begin_together(accelerator, target, resume=resume)
-    cached = open_cache(films, cache or target.work / "films", recipe.size, watch=caching)
+    cached = open_cache(films, cache or target.work / "films", recipe.size, command=command, watch=caching)
     rejects = rejects_of(films, cached) + unsaid
     write_rejects(target.failures, rejects)
     refuse_too_many(len(rejects), len(films), within, target.failures)
@@ -209,7 +209,7 @@ def _key(recipe: PretrainVisionRecipe, films: Sequence[Film], cache: ImageCache,
 
 
 def _untouched(target: OutputTarget, recipe: PretrainVisionRecipe, inputs: Sequence[Path]) -> PretrainSummary:
-    counts, epochs, seconds = read_complete(target, HISTORY, PretrainEpoch, recipe, inputs, changed_run)
+    counts, epochs, seconds = read_complete(target, HISTORY, PretrainEpoch, recipe, inputs, MADE_FROM)
     return PretrainSummary(target.out, counts, epochs, (), seconds, untouched=True)
 
 

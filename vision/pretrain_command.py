@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vision.options import AsJson, Cache, Resume, Split
+from corpora.options import Cache, Changes, Config, Resume, Summary, recipe_from, resumable
+from vision.options import Init, Split, Unused, beginning
 
 if TYPE_CHECKING:
     from vision.contrast_loop import PretrainEpoch
@@ -20,33 +21,25 @@ if TYPE_CHECKING:
 def pretrain_cli(
     corpus: Annotated[Path, typer.Option(metavar="CORPUS", help="Corpus folder with the films, and reports.")],
     out: Annotated[Path, typer.Option("-o", "--out", metavar="RUN", help="Folder for the pretrained backbone.")],
-    config: Annotated[str, typer.Option(metavar="NAME|FILE", help="Recipe: shipped, or a file.")] = "vision/moco",
-    set_: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change the recipe.")] = None,
-    init: Annotated[
-        str | None, typer.Option(metavar="WEIGHTS", help="Weights to begin with: a run, a folder, a state dict file.")
-    ] = None,
+    config: Config = "vision/moco",
+    set_: Changes = None,
+    init: Init = None,
     split: Split = None,
     cache: Cache = None,
     resume: Resume = False,
-    max_failures: Annotated[
-        str, typer.Option(metavar="N|SHARE", help="Films that may be unreadable before it stops.")
-    ] = "1%",
-    as_json: AsJson = False,
+    max_failures: Unused = "1%",
+    as_json: Summary = False,
 ) -> None:
     """Pretrain an encoder on films without labels, or on films with their reports; the result starts `train --init`."""
     recipe = pretrain_recipe_of(config, set_ or [], init)
     from corpora.bars import counting, training
     from vision.pretrain import pretrain
 
-    try:
-        with counting("fitting films") as caching, training("pretraining", "films") as steps:
-            summary = pretrain(
-                corpus, out, recipe, split=split, cache=cache, resume=resume, max_failures=max_failures,
-                command=sys.argv, watch=_say_epoch, steps=steps, caching=caching,
-            )  # fmt: skip
-    except KeyboardInterrupt:
-        typer.echo("interrupted; the same command with --resume goes on from here", err=True)
-        raise
+    with resumable(), counting("fitting films") as caching, training("pretraining", "films") as steps:
+        summary = pretrain(
+            corpus, out, recipe, split=split, cache=cache, resume=resume, max_failures=max_failures,
+            command=sys.argv, watch=_say_epoch, steps=steps, caching=caching,
+        )  # fmt: skip
     _say(summary)
     if as_json:
         from dataclasses import asdict
@@ -56,13 +49,9 @@ def pretrain_cli(
 
 def pretrain_recipe_of(config: str, changes: list[str], init: str | None = None) -> PretrainVisionRecipe:
     """The recipe of that name or file, with changes. Raises ``ConfigError``."""
-    from corpora.config import load_yaml
-    from corpora.resources import config_path
     from vision.contrast_recipe import PretrainVisionRecipe
 
-    path = Path(config) if config.endswith((".yaml", ".yml")) else config_path(config)
-    more = [f"backbone.source={json.dumps(init)}"] if init else []
-    return load_yaml(path, PretrainVisionRecipe, [*changes, *more])
+    return recipe_from(config, PretrainVisionRecipe, [*changes, *beginning(init)])
 
 
 def _say_epoch(epoch: PretrainEpoch) -> None:

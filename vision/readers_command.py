@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from vision.options import Seed
+
 if TYPE_CHECKING:
     from vision.readers import Agreement, ReaderReport
     from vision.tables import Grid
@@ -29,7 +31,7 @@ def readers_cli(
         str, typer.Option(metavar="negative|state", help="What a blank answer is: negative, or an answer of its own.")
     ] = "negative",
     replicates: Annotated[int, typer.Option(min=0, metavar="N", help="Bootstrap replicates.")] = 10_000,
-    seed: Annotated[int, typer.Option(min=0, metavar="N", help="Seed of the bootstrap.")] = 0,
+    seed: Seed = 0,
     json_: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Measure how far readers of the same films agree: agreement, Cohen's and Fleiss' kappa."""

@@ -21,13 +21,13 @@ import torch
 
 from corpora.accelerating import accelerator_of, begin_together, quiet
 from corpora.allowance import allowance
-from corpora.config import config_sha256
+from corpora.complete import damaged_run, read_complete
 from corpora.errors import RunError
 from corpora.label_table import read_label_matrix
-from corpora.runs import OutputTarget, atomic_writer, discard_work, hash_input, output_target, write_manifest, writing
+from corpora.runs import OutputTarget, atomic_writer, discard_work, output_target, write_manifest, writing
 from vision.build import refuse_start
 from vision.calibrate import study_probabilities, temperatures, validation_table
-from vision.checkpoint import Epoch, changed_run
+from vision.checkpoint import MADE_FROM, Epoch
 from vision.data import gather, open_cache, refuse_same_films, rejects_of
 from vision.encoder import FilmEncoder
 from vision.forward import film_logits
@@ -105,7 +105,8 @@ def train(
         # one of several speaks for all
         watch, steps = (lambda epoch: None), (lambda step: None)
     with accelerator.main_process_first():
-        films = open_cache(gathered.films, cache or target.work / "films", recipe.size, watch=caching)
+        place = cache or target.work / "films"
+        films = open_cache(gathered.films, place, recipe.size, command=command, watch=caching)
     rejects = rejects_of(gathered.films, films)
     if accelerator.is_main_process:
         write_rejects(target.failures, rejects)
@@ -146,21 +147,12 @@ def _inputs(corpus: Path, labels: Path, split: Path | None, confusion: Path | No
 
 def _untouched(target: OutputTarget, recipe: VisionRecipe, inputs: Sequence[Path | str]) -> TrainSummary:
     """What the manifest says of a complete run, if it is this one."""
+    counts, epochs, seconds = read_complete(target, HISTORY, Epoch, recipe, inputs, MADE_FROM)
     try:
-        made = json.loads(target.manifest.read_text(encoding="utf-8"))
-        lines = (target.out / HISTORY).read_text(encoding="utf-8").splitlines()
-        epochs = tuple(Epoch(**json.loads(line)) for line in lines)
         table = json.loads((target.out / CALIBRATION).read_text(encoding="utf-8"))["labels"]
-        before = (made["config_sha256"], [given["sha256"] for given in made["inputs"]])
-        counts, seconds = made["counts"], made["wall_seconds"]
         best = max(epoch.macro_auroc for epoch in epochs if epoch.stage == epochs[-1].stage)
     except (OSError, ValueError, KeyError, TypeError, IndexError):
-        hint = "run without --resume to start over"
-        raise RunError(
-            "run.damaged", "its manifest or history cannot be read", where=str(target.out), hint=hint
-        ) from None
-    if before != (config_sha256(recipe), [hash_input(given, [target.out])["sha256"] for given in inputs]):
-        raise changed_run(target.out)
+        raise damaged_run(target.out) from None
     return TrainSummary(target.out, counts, epochs, best, table, (), seconds, untouched=True)
 
 

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vision.options import AsJson, Cache, Resume, Split
+from corpora.options import Cache, Changes, Config, Resume, Summary, recipe_from, resumable
+from vision.options import Init, Split, Unused, beginning
 
 if TYPE_CHECKING:
     from vision.checkpoint import Epoch
@@ -22,11 +23,9 @@ def train_cli(
     corpus: Annotated[Path, typer.Option(metavar="CORPUS", help="Corpus folder with the films.")],
     labels: Annotated[Path, typer.Option(metavar="LABELS", help="Label table of its studies.")],
     out: Annotated[Path, typer.Option("-o", "--out", metavar="RUN", help="Folder for the model.")],
-    config: Annotated[str, typer.Option(metavar="NAME|FILE", help="Recipe: shipped, or a file.")] = "vision/resnet50",
-    set_: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change the recipe.")] = None,
-    init: Annotated[
-        str | None, typer.Option(metavar="WEIGHTS", help="Weights to begin with: a run, a folder, a state dict file.")
-    ] = None,
+    config: Config = "vision/resnet50",
+    set_: Changes = None,
+    init: Init = None,
     abnormality: Annotated[
         str | None,
         typer.Option(metavar="RUN", help="Run on abnormalities: train the two-stream diagnosis network on top of it."),
@@ -37,25 +36,19 @@ def train_cli(
         Path | None, typer.Option(metavar="FILE", help="Confusion matrices of an audit, for noise_aware labels.")
     ] = None,
     resume: Resume = False,
-    max_failures: Annotated[
-        str, typer.Option(metavar="N|SHARE", help="Films that may be unreadable before it stops.")
-    ] = "1%",
-    as_json: AsJson = False,
+    max_failures: Unused = "1%",
+    as_json: Summary = False,
 ) -> None:
     """Train an image encoder on the films of a corpus and uncertain labels of its studies."""
     recipe = recipe_of(config, set_ or [], init, abnormality)
     from corpora.bars import counting, training
     from vision.train import train
 
-    try:
-        with counting("fitting films") as caching, training("training", "films") as steps:
-            summary = train(
-                corpus, labels, out, recipe, split=split, cache=cache, confusion=confusion, resume=resume,
-                max_failures=max_failures, command=sys.argv, watch=_say_epoch, steps=steps, caching=caching,
-            )  # fmt: skip
-    except KeyboardInterrupt:
-        typer.echo("interrupted; the same command with --resume goes on from here", err=True)
-        raise
+    with resumable(), counting("fitting films") as caching, training("training", "films") as steps:
+        summary = train(
+            corpus, labels, out, recipe, split=split, cache=cache, confusion=confusion, resume=resume,
+            max_failures=max_failures, command=sys.argv, watch=_say_epoch, steps=steps, caching=caching,
+        )  # fmt: skip
     if os.environ.get("RANK", "0") != "0":
         # one of several processes speaks for all
         return
@@ -67,17 +60,14 @@ def train_cli(
 def recipe_of(config: str, changes: list[str], init: str | None = None, abnormality: str | None = None) -> VisionRecipe:
     """The recipe of that name or file, with changes; that of a diagnosis network with the run of its ``abnormality``
     path. Raises ``ConfigError``."""
-    from corpora.config import load_yaml
-    from corpora.resources import config_path
     from vision.recipe import VisionRecipe
 
-    path = Path(config) if config.endswith((".yaml", ".yml")) else config_path(config)
-    more = [f"backbone.source={json.dumps(init)}"] if init else []
+    more = beginning(init)
     if abnormality is not None:
         from vision.diagnosis import DiagnosisRecipe
 
-        return load_yaml(path, DiagnosisRecipe, [*changes, *more, f"abnormality={json.dumps(abnormality)}"])
-    return load_yaml(path, VisionRecipe, [*changes, *more])
+        return recipe_from(config, DiagnosisRecipe, [*changes, *more, f"abnormality={json.dumps(abnormality)}"])
+    return recipe_from(config, VisionRecipe, [*changes, *more])
 
 
 def _say_epoch(epoch: Epoch) -> None:

@@ -10,6 +10,8 @@ from typing import Annotated
 import typer
 
 from corpora.allowance import allowance
+from corpora.options import end_if_more
+from vision.options import Part, Seed, Unread
 
 
 def weak_boxes_cli(
@@ -23,9 +25,7 @@ def weak_boxes_cli(
     boxes: Annotated[
         Path | None, typer.Option(metavar="FILE", help="True boxes to score by (.csv as VinDr-CXR, COCO .json).")
     ] = None,
-    part: Annotated[
-        str, typer.Option(metavar="PART", help="Only this part of the corpus' split: train, validate, test.")
-    ] = "",
+    part: Part = "",
     marked: Annotated[float, typer.Option(metavar="P", help="Share of a map's highest value that is marked.")] = 0.5,
     most: Annotated[int, typer.Option(metavar="N", help="Most regions of a label on a film.")] = 2,
     share: Annotated[float, typer.Option(metavar="P", help="Least weight of a region, of the heaviest one's.")] = 0.3,
@@ -35,10 +35,8 @@ def weak_boxes_cli(
         int, typer.Option(min=0, metavar="N", help="Stage of the network from the last; 0: chosen by its map.")
     ] = 0,
     replicates: Annotated[int, typer.Option(min=0, metavar="N", help="Bootstrap replicates of the scores.")] = 1000,
-    seed: Annotated[int, typer.Option(min=0, metavar="N", help="Seed of the bootstrap.")] = 0,
-    max_failures: Annotated[
-        str, typer.Option(metavar="N|P%", help="More unreadable films than this end with exit code 1.")
-    ] = "1%",
+    seed: Seed = 0,
+    max_failures: Unread = "1%",
     as_json: Annotated[bool, typer.Option("--json", help="Write counts and scores as JSON to stdout.")] = False,
 ) -> None:
     """Draw boxes around what a trained encoder's maps mark, to begin a detector with where no one drew any."""
@@ -60,6 +58,4 @@ def weak_boxes_cli(
     for note in found.notes:
         typer.echo(f"note: {note}", err=True)
     typer.echo(f"{found.boxes:,} boxes on {found.films:,} films; wrote {found.folder}", err=True)
-    if not allowed(found.rejected, found.films + found.rejected):
-        typer.echo(f"more films could not be read than --max-failures {max_failures} allows", err=True)
-        raise typer.Exit(1)
+    end_if_more(not allowed(found.rejected, found.films + found.rejected), "films could not be read", max_failures)

@@ -22,10 +22,11 @@ def card_cli(
 ) -> None:
     """Describe a corpus: README.md, which the Hugging Face hub reads, and card.html with plots."""
     import json
+    import sys
 
     from corpora.card.write import card, to_json
 
-    files = card(corpus, out, labels=labels, split=split, name=name)
+    files = card(corpus, out, labels=labels, split=split, name=name, command=sys.argv)
     if json_:
         typer.echo(json.dumps(to_json(files.numbers), indent=2, ensure_ascii=False))
     typer.echo(f"wrote {files.markdown} and {files.html}", err=True)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -12,7 +13,7 @@ from typing import Any, Final
 from corpora.card.limits import limitations
 from corpora.card.numbers import CardNumbers, Spread, numbers_of
 from corpora.errors import RunError
-from corpora.runs import atomic_writer, writing
+from corpora.runs import atomic_writer, write_manifest, writing
 from corpora.specs.evidence import share_text
 from corpora.specs.page import render
 
@@ -41,12 +42,16 @@ def card(
     labels: Path | str | None = None,
     split: Path | str | None = None,
     name: str = "",
+    command: Sequence[str] = (),
 ) -> CardFiles:
     """Write ``README.md`` and ``card.html`` of a corpus into a folder; into the corpus itself if ``out`` is None.
+
+    A folder of its own gets a manifest with the ``command``, if that is given.
 
     Raises ``DataError`` as ``numbers_of``; ``RunError``: ``run.other`` if a README.md that no card is stands there, and
     as ``atomic_writer``.
     """
+    begun = time.perf_counter()
     numbers = numbers_of(corpus, labels=labels, split=split, name=name)
     folder = Path(corpus if out is None else out)
     markdown, html = folder / "README.md", folder / "card.html"
@@ -61,7 +66,25 @@ def card(
     for path, text in texts.items():
         with atomic_writer(path) as file:
             file.write(text)
+    # in the corpus, or beside something else, the manifest is another's
+    if command and _is_own(folder / "manifest.json"):
+        write_manifest(
+            folder / "manifest.json", command=command, config={"name": numbers.name},
+            inputs=[path for path in (Path(corpus) / "manifest.json", labels, split) if path is not None],
+            counts={"studies": numbers.studies}, wall_seconds=time.perf_counter() - begun,
+        )  # fmt: skip
     return CardFiles(markdown, html, numbers)
+
+
+def _is_own(manifest: Path) -> bool:
+    """Whether a manifest is of an earlier card, or not there."""
+    try:
+        command: list[str] = json.loads(manifest.read_text(encoding="utf-8"))["command"]
+        return command[1:3] == ["corpus", "card"]
+    except FileNotFoundError:
+        return True
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
 
 
 def to_markdown(numbers: CardNumbers) -> str:

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from corpora.options import Resume, Workers
+
 if TYPE_CHECKING:
     from corpora.images.cache import CacheSummary
 
@@ -46,8 +48,8 @@ def cache_cli(
     out: Annotated[Path, typer.Option("-o", "--out", metavar="CACHE", help="Folder that the films are stored in.")],
     size: Annotated[int, typer.Option(metavar="N", help="Rows and columns of the stored films.")] = 512,
     bits: Annotated[int, typer.Option(metavar="8|16", help="Bits of a pixel.")] = 8,
-    workers: Annotated[int | None, typer.Option(min=1, metavar="N", help="Processes; all cores if not given.")] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on where an interrupted run stopped.")] = False,
+    workers: Workers = None,
+    resume: Resume = False,
 ) -> None:
     """Store a corpus' films at one size, for training."""
     with _watching() as watch:

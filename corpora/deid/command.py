@@ -10,6 +10,17 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from corpora.allowance import allowance
+from corpora.options import (
+    Encoding,
+    FindingsColumn,
+    IdColumn,
+    ImpressionColumn,
+    Resume,
+    TextColumn,
+    Workers,
+    end_if_more,
+    resumable,
+)
 
 if TYPE_CHECKING:
     from corpora.deid.run import DeidSummary
@@ -69,17 +80,17 @@ def deidentify_cli(
         float,
         typer.Option(min=0.0, max=1.0, metavar="F", help="Share of films and reports listed for a person's check."),
     ] = 0.0,
-    workers: Annotated[int | None, typer.Option(min=1, metavar="N", help="Processes; all cores if not given.")] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on where an interrupted run stopped.")] = False,
+    workers: Workers = None,
+    resume: Resume = False,
     max_failures: Annotated[
         str, typer.Option(metavar="N|P%", help="More rejected files than this end with exit code 1.")
     ] = "1%",
     format_: Annotated[str | None, typer.Option("--format", metavar="NAME", help="Format of reports.")] = None,
-    encoding: Annotated[str | None, typer.Option(metavar="NAME", help="Encoding of texts, if not UTF-8.")] = None,
-    id_column: Annotated[str | None, typer.Option(metavar="NAME", help="Column of study ids.")] = None,
-    text_column: Annotated[str | None, typer.Option(metavar="NAME", help="Column of whole reports.")] = None,
-    findings_column: Annotated[str | None, typer.Option(metavar="NAME", help="Column of Findings.")] = None,
-    impression_column: Annotated[str | None, typer.Option(metavar="NAME", help="Column of Impressions.")] = None,
+    encoding: Encoding = None,
+    id_column: IdColumn = None,
+    text_column: TextColumn = None,
+    findings_column: FindingsColumn = None,
+    impression_column: ImpressionColumn = None,
     json_: Annotated[bool, typer.Option("--json", help="Print JSON: counts and actions.")] = False,
 ) -> None:
     """Remove from films and reports what tells who somebody is."""
@@ -87,18 +98,14 @@ def deidentify_cli(
     from corpora.importing.progress import watching
 
     allowed = allowance(max_failures)
-    with watching() as watch:
-        try:
-            summary = deidentify(
-                source, out, key_file, preset=preset, options=option or (), table=table, surrogates=surrogates,
-                audit_fraction=audit_fraction, pixels=pixels, workers=workers, resume=resume, command=sys.argv,
-                watch=lambda done, total: watch("items", done, total), format=format_, encoding=encoding,
-                id_column=id_column, text_column=text_column, findings_column=findings_column,
-                impression_column=impression_column,
-            )  # fmt: skip
-        except KeyboardInterrupt:
-            typer.echo("interrupted; the same command with --resume goes on from here", err=True)
-            raise
+    with resumable(), watching() as watch:
+        summary = deidentify(
+            source, out, key_file, preset=preset, options=option or (), table=table, surrogates=surrogates,
+            audit_fraction=audit_fraction, pixels=pixels, workers=workers, resume=resume, command=sys.argv,
+            watch=lambda done, total: watch("items", done, total), format=format_, encoding=encoding,
+            id_column=id_column, text_column=text_column, findings_column=findings_column,
+            impression_column=impression_column,
+        )  # fmt: skip
     if is_open(key_file):
         typer.echo(f"others may read the key: chmod 600 {key_file}", err=True)
     if json_:
@@ -109,9 +116,7 @@ def deidentify_cli(
         typer.echo(line, err=True)
     rejected = summary.counts.get("rejected", 0)
     items = rejected + sum(summary.counts.get(name, 0) for name in ("films", "images", "reports"))
-    if not allowed(rejected, items):
-        typer.echo(f"more was rejected than --max-failures {max_failures} allows", err=True)
-        raise typer.Exit(1)
+    end_if_more(not allowed(rejected, items), "was rejected", max_failures)
 
 
 def lines_of(summary: DeidSummary) -> list[str]:

@@ -19,6 +19,7 @@ from corpora.deid.lists import Lists
 from corpora.deid.named import by_header, of_other_scripts
 from corpora.deid.scene import (
     Scene,
+    Word,
     gap_after,
     is_eponym,
     is_part,
@@ -64,47 +65,40 @@ def find_names(text: str, known: Iterable[Known], lists: Lists) -> Iterator[tupl
     yield from of_other_scripts(text, known)
 
 
+#: MR, MS and DR in capitals are imaging, a disease and radiography, unless there is a full stop.
+_ALSO_ACRONYMS: Final = ("mr", "ms", "dr", "pa", "pd", "me", "sir", "sr", "don", "fr", "oa", "ca")
+#: Titles that are words, too.
+_ALSO_WORDS: Final = (
+    "me", "don", "pan", "fr", "sir", "ca", "oa", "pd", "mw", "major", "miss", "doctor", "nurse", "prim", "captain",
+    "sister", "lord", "lady",
+)  # fmt: skip
+
+
 def _by_titles(scene: Scene) -> None:
     for at, word in enumerate(scene.words[:-1]):
         if word.folded not in scene.lists.titles or not word.is_capital:
             continue
-        gap = gap_after(scene, at)
-        if not re.fullmatch(r"\.?[ \t]*\r?\n?[ \t]*|\.-[A-Z]?", gap) or not gap:
-            continue
-        # MR, MS and DR in capitals are imaging, a disease and radiography, unless there is a full stop
-        if (
-            word.is_upper
-            and "." not in gap
-            and word.folded in ("mr", "ms", "dr", "pa", "pd", "me", "sir", "sr", "don", "fr", "oa", "ca")
-        ) and not (scene.shouted and word.folded == "dr"):
-            continue
-        if word.folded in (
-            "me",
-            "don",
-            "pan",
-            "fr",
-            "sir",
-            "ca",
-            "oa",
-            "pd",
-            "mw",
-            "major",
-            "miss",
-            "doctor",
-            "nurse",
-            "prim",
-            "captain",
-            "sister",
-            "lord",
-            "lady",
-        ) and (is_plain(scene, at + 1)):
-            continue
-        if scene.words[at + 1].folded in scene.lists.titles:
+        if not _is_title(scene, at) or scene.words[at + 1].folded in scene.lists.titles:
             continue
         run = name_run(scene, at + 1, strong=True, comma=True)
         scene.found.update(run)
         _and_more(scene, run, strong=word.folded == "drs")
-    # "M. Dupont", "Fam. Weber"
+    _by_short_titles(scene)
+
+
+def _is_title(scene: Scene, at: int) -> bool:
+    """Whether a word that may be a title is one here, by what stands behind it."""
+    word, gap = scene.words[at], gap_after(scene, at)
+    if not re.fullmatch(r"\.?[ \t]*\r?\n?[ \t]*|\.-[A-Z]?", gap) or not gap:
+        return False
+    acronym = word.is_upper and "." not in gap and word.folded in _ALSO_ACRONYMS
+    if acronym and not (scene.shouted and word.folded == "dr"):
+        return False
+    return not (word.folded in _ALSO_WORDS and is_plain(scene, at + 1))
+
+
+def _by_short_titles(scene: Scene) -> None:
+    """Titles of a letter or three with a full stop: "M. Dupont", "Fam. Weber" and the like."""
     for match in re.finditer(r"(?<![\w.])(?:M\.|Fam\.|Hr\.|Fr\.|Pr\.|Pt\.)\s(?=[A-ZÀ-Þ][a-zà-ž])", scene.text):
         begins = word_at(scene, match.end())
         if begins is not None and not scene.lists.is_word(scene.words[begins].folded):
@@ -194,26 +188,36 @@ def _by_cues(scene: Scene) -> None:
         )
         if not run or is_eponym(scene, run):
             continue
-        heads = [scene.words[each] for each in run if not scene.words[each].is_initial]
-        lists = scene.lists
-        if generic:
-            # too common: what follows must be a listed name, or look like nothing else
-            if not any(lists.is_listed(each.folded) and not lists.is_word(each.folded) for each in heads):
-                if any(each.is_upper or each.folded in lists.eponyms or len(each.folded) < 4 for each in heads):
-                    continue
-                if match[0] not in ("by", "per", "with", "and") or scene.shouted or word.first:
-                    continue
-                if any(lists.is_word(each.folded) for each in heads):
-                    continue
-                if match[0] in ("with", "and", "per") and len(run) < 2:
-                    continue
-        elif any(each.is_upper and not lists.is_listed(each.folded) for each in heads):
-            # acronyms of departments stand alone
-            alone = len(heads) < 2 or any(len(each.text) < 4 for each in heads) or "," not in gap_after(scene, run[0])
-            if alone:
-                continue
+        if generic and not _fits_common_cue(scene, match[0], run, first=word.first):
+            continue
+        if not generic and _is_department(scene, run):
+            continue
         scene.found.update(run)
         _and_more(scene, run)
+
+
+def _heads(scene: Scene, run: Sequence[int]) -> list[Word]:
+    return [scene.words[each] for each in run if not scene.words[each].is_initial]
+
+
+def _fits_common_cue(scene: Scene, cue: str, run: Sequence[int], *, first: bool) -> bool:
+    """Whether what follows a cue that is too common is a listed name, or looks like nothing else."""
+    heads, lists = _heads(scene, run), scene.lists
+    if any(lists.is_listed(each.folded) and not lists.is_word(each.folded) for each in heads):
+        return True
+    if any(each.is_upper or each.folded in lists.eponyms or len(each.folded) < 4 for each in heads):
+        return False
+    if cue not in ("by", "per", "with", "and") or scene.shouted or first:
+        return False
+    return not any(lists.is_word(each.folded) for each in heads) and not (cue != "by" and len(run) < 2)
+
+
+def _is_department(scene: Scene, run: Sequence[int]) -> bool:
+    """Whether it is the acronym of a department: these stand alone."""
+    heads = _heads(scene, run)
+    if not any(each.is_upper and not scene.lists.is_listed(each.folded) for each in heads):
+        return False
+    return len(heads) < 2 or any(len(each.text) < 4 for each in heads) or "," not in gap_after(scene, run[0])
 
 
 _TOLD: Final = re.compile(

@@ -31,7 +31,7 @@ from corpora.errors import RunError
 from corpora.pool import ordered, usable_cores
 from corpora.readers import ReadOptions
 from corpora.readers.corpus import is_corpus
-from corpora.runs import OutputTarget, atomic_writer, begin, discard_work, output_target, write_manifest
+from corpora.runs import OutputTarget, atomic_writer, begin, discard_work, output_target, without_places, write_manifest
 from corpora.store import SHARDS, StudyWriter, from_row, read_rows
 
 Watch = Callable[[int, "int | None"], None]
@@ -303,8 +303,9 @@ class _Run:
             with atomic_writer(target.failures) as file:
                 for code, message, where in faults:
                     file.write(json.dumps({"code": code, "message": message, "file": where}, ensure_ascii=False) + "\n")
+        command = without_places(self.command or [f"deidentify {kind}"])
         manifest = write_manifest(
-            target.work / "manifest.json", command=_command(self.command, kind), config=self.config, inputs=[],
+            target.work / "manifest.json", command=command, config=self.config, inputs=[],
             counts=totals.counts, wall_seconds=time.perf_counter() - self.start, packages=_PACKAGES, nameless=True,
         )  # fmt: skip
         manifest |= {
@@ -330,15 +331,6 @@ class _Run:
             self.out, kind, dict(totals.counts), dict(totals.actions), tuple(f"{where}: {message} [{code}]" for code, message, where in faults[:_MOST_NAMED]),  # noqa: E501
             time.perf_counter() - self.start,
         )  # fmt: skip
-
-
-def _command(command: Sequence[str], kind: str) -> list[str]:
-    """The command without its paths: those of a source may name somebody."""
-    return (
-        [Path(command[0]).name, *[part for part in command[1:] if part.startswith("-") or part.isalpha()]]
-        if command
-        else [f"deidentify {kind}"]
-    )
 
 
 def _film_target(out: Path, single: Path | None) -> OutputTarget:

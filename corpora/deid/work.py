@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -305,8 +305,3 @@ def _text_in(plan: Plan, values: NDArray[Any], name: str) -> Finding | None:
     from corpora.deid.burned import look_at_picture
 
     return look_at_picture(values, plan.profile.has("clean-pixel-data"), f"{name}.png", _thumbs(plan))
-
-
-def as_dict(span: Span) -> dict[str, Any]:
-    """A span for a table."""
-    return asdict(span)

@@ -11,6 +11,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from corpora.allowance import allowance
+from corpora.options import (
+    Encoding,
+    FindingsColumn,
+    IdColumn,
+    ImpressionColumn,
+    TextColumn,
+    Workers,
+    end_if_more,
+    resumable,
+)
 
 if TYPE_CHECKING:
     from corpora.importing.run import ImportSummary
@@ -84,43 +94,37 @@ def import_cli(
         bool, typer.Option("--hash/--no-hash", help="Read all pixels, for a hash that tells like films.")
     ] = False,
     copy: Annotated[bool, typer.Option("--copy", help="Copy the films into CORPUS/images.")] = False,
-    workers: Annotated[int | None, typer.Option(min=1, metavar="N", help="Processes; all cores if not given.")] = None,
+    workers: Workers = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on where an interrupted import stopped.")] = False,
     max_failures: Annotated[
         str, typer.Option(metavar="N|P%", help="More rejected files than this end with exit code 1.")
     ] = "1%",
-    encoding: Annotated[str | None, typer.Option(metavar="NAME", help="Encoding of texts, if not UTF-8.")] = None,
-    id_column: Annotated[str | None, typer.Option(metavar="NAME", help="Column of study ids.")] = None,
-    text_column: Annotated[str | None, typer.Option(metavar="NAME", help="Column of whole reports.")] = None,
-    findings_column: Annotated[str | None, typer.Option(metavar="NAME", help="Column of Findings.")] = None,
-    impression_column: Annotated[str | None, typer.Option(metavar="NAME", help="Column of Impressions.")] = None,
+    encoding: Encoding = None,
+    id_column: IdColumn = None,
+    text_column: TextColumn = None,
+    findings_column: FindingsColumn = None,
+    impression_column: ImpressionColumn = None,
     json_: Annotated[bool, typer.Option("--json", help="Print JSON: the counts.")] = False,
 ) -> None:
     """Build one corpus from reports and films of any number of sources."""
     from corpora.importing.progress import watching
 
     allowed = allowance(max_failures)
-    with watching() as watch:
-        try:
-            summary = import_corpus(
-                sources, out, workers=workers, resume=resume, command=sys.argv, watch=watch,
-                formats=tuple(format_ or ()),
-                join=join.value, mapping=mapping and str(mapping), hash=hash_, copy_images=copy, encoding=encoding,
-                id_column=id_column, text_column=text_column, findings_column=findings_column,
-                impression_column=impression_column,
-            )  # fmt: skip
-        except KeyboardInterrupt:
-            typer.echo("interrupted; the same command with --resume goes on from here", err=True)
-            raise
+    with resumable(), watching() as watch:
+        summary = import_corpus(
+            sources, out, workers=workers, resume=resume, command=sys.argv, watch=watch,
+            formats=tuple(format_ or ()),
+            join=join.value, mapping=mapping and str(mapping), hash=hash_, copy_images=copy, encoding=encoding,
+            id_column=id_column, text_column=text_column, findings_column=findings_column,
+            impression_column=impression_column,
+        )  # fmt: skip
     if json_:
         import json
 
         typer.echo(json.dumps(summary.counts, indent=2))
     for line in lines_of(summary):
         typer.echo(line, err=True)
-    if not allowed(summary.counts["rejected"], summary.looked_at):
-        typer.echo(f"more was rejected than --max-failures {max_failures} allows", err=True)
-        raise typer.Exit(1)
+    end_if_more(not allowed(summary.counts["rejected"], summary.looked_at), "was rejected", max_failures)
 
 
 def lines_of(summary: ImportSummary) -> list[str]:

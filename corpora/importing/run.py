@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
 import time
@@ -29,6 +28,7 @@ from corpora.importing.index import Fault, Index, open_index
 from corpora.importing.join import Joined, join
 from corpora.importing.plan import ImportRun, Source, make_plan, mapping_table, tables_below
 from corpora.importing.tables import add_table
+from corpora.importing.walk import Found, listing_sha256
 from corpora.pool import usable_cores
 from corpora.readers.files import STDIN
 from corpora.runs import atomic_writer, hash_input, package_versions, write_manifest, writing
@@ -302,10 +302,9 @@ def _inputs(index: Index, source: Source, plan: Sequence[Source]) -> list[dict[s
 
 
 def _listing(index: Index, source: Source) -> dict[str, Any]:
-    digest, files, size = hashlib.sha256(), 0, 0
-    found = index.db.execute("SELECT path, size FROM files WHERE source = ? ORDER BY path", (source.number,))
-    for path, length in found:
-        digest.update(f"{path}\0{length}\n".encode())
-        files, size = files + 1, size + length
-    listing = {"path": source.path, "bytes": size, "sha256": digest.hexdigest(), "files": files}
-    return listing | {"hash_of": "names and sizes"}
+    rows = index.db.execute("SELECT path, size FROM files WHERE source = ?", (source.number,))
+    found = [Found(path, size) for path, size in rows]
+    return {
+        "path": source.path, "bytes": sum(each.size for each in found), "sha256": listing_sha256(found),
+        "files": len(found), "hash_of": "names and sizes",
+    }  # fmt: skip

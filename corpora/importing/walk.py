@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -67,6 +68,21 @@ def walk(root: Path, leave_out: Path | None = None) -> Iterator[Found]:
                 # a link that leads nowhere, or round in a circle
                 yield Found(path, fault=error.strerror or "the file cannot be read")
         waiting.extend(reversed(inner))
+
+
+def candidates(root: Path, leave_out: Path | None = None) -> Iterator[Found]:
+    """The files under ``root`` that may be films and that a table can name."""
+    for each in walk(root, leave_out):
+        if not each.fault and may_be_film(each.path) and not any("\ud800" <= sign <= "\udfff" for sign in each.path):
+            yield each
+
+
+def listing_sha256(found: Iterable[Found]) -> str:
+    """A hash of names and sizes, of films whose content is not all read."""
+    digest = hashlib.sha256()
+    for each in sorted(found, key=lambda one: one.path):
+        digest.update(f"{each.path}\0{each.size}\n".encode())
+    return digest.hexdigest()
 
 
 def _identity(folder: Path) -> tuple[int, int]:

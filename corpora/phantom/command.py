@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from corpora.options import Resume, resumable
+
 if TYPE_CHECKING:
     from corpora.phantom.folder import PhantomSummary
 
@@ -99,25 +101,13 @@ def phantom_cli(
     config: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Patients and findings, in place of configs/phantom/chest.yaml.")
     ] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on where an interrupted run stopped.")] = False,
+    resume: Resume = False,
 ) -> None:
     """Draw chest phantom studies: films, reports, and the truth of both."""
-    with watching(n) as watch:
-        try:
-            summary = phantom(
-                out,
-                n,
-                seed=seed,
-                size=size,
-                workers=workers,
-                config=config,
-                resume=resume,
-                command=sys.argv,
-                watch=watch,
-            )
-        except KeyboardInterrupt:
-            typer.echo("interrupted; the same command with --resume goes on from here", err=True)
-            raise
+    with resumable(), watching(n) as watch:
+        summary = phantom(
+            out, n, seed=seed, size=size, workers=workers, config=config, resume=resume, command=sys.argv, watch=watch
+        )
     if summary.untouched:
         typer.echo(f"nothing left to do: {out} is complete", err=True)
         return

@@ -23,6 +23,8 @@ Verdict = Literal["equal", "same", "differs", "missing", "added"]
 #: What a run has anew each time: not compared.
 _VOLATILE: Final = frozenset({
     "bytes", "command", "commands", "config_sha256", "cpu_seconds", "created", "directory", "drawn_at", "environment",
+    # where the films of a cache lie; which ones they are says its index
+    "list_sha256",
     "made_at", "seconds", "versions", "wall_seconds",
 })  # fmt: skip
 #: Sets, which peft writes in no order.
@@ -33,6 +35,13 @@ _WEIGHTS: Final = 1e-4
 _NUMBER: Final = re.compile(r"[-+]?(?:\d[\d,]*\.?\d*|\.\d+)(?:[eE][-+]?\d+)?")
 #: Seconds in a sentence of a page.
 _SECONDS: Final = re.compile(r"\b[\d.,]+ (?:s|ms|min)\b")
+#: What a structured report has anew each time it is written.
+_ANEW: Final = frozenset({
+    "ContentDate", "ContentTime", "InstanceCreationDate", "InstanceCreationTime", "SeriesInstanceUID", "SOPInstanceUID",
+    "TimezoneOffsetFromUTC",
+})  # fmt: skip
+#: Links of a page to what lies beside its folder.
+_OUTWARD: Final = re.compile(r'\b(href|src)="(\.\./[^"]*)"')
 _TEXTS: Final = frozenset({".html", ".md", ".svg", ".tex", ".txt", ".yaml"})
 _LONGEST: Final = 1 << 28
 _SHOWN: Final = 60
@@ -173,13 +182,38 @@ def _rows(path: Path) -> dict[str, list[dict[str, Any]]]:
 
 
 def _text(old: Path, new: Path, moved: Mapping[str, str]) -> str:
-    one, other = (_SECONDS.sub("#", _unmoved(path.read_text(encoding="utf-8"), moved)) for path in (old, new))
+    one, other = (_SECONDS.sub("#", _unmoved(_linked(path), moved)) for path in (old, new))
     return _text_difference(one, other)
+
+
+def _structured_report(old: Path, new: Path, moved: Mapping[str, Any]) -> str:
+    """Of a DICOM structured report what it says; of a film every byte counts, and those are others."""
+    from pydicom import dcmread
+    from pydicom.errors import InvalidDicomError
+
+    try:
+        one, other = (dcmread(path) for path in (old, new))
+    except InvalidDicomError:
+        return "other bytes"
+    if not (one.get("Modality") == other.get("Modality") == "SR"):
+        return "other bytes"
+    for each in (one, other):
+        for name in _ANEW & {element.keyword for element in each}:
+            delattr(each, name)
+    return _difference(one.to_json_dict(), other.to_json_dict(), moved)
+
+
+def _linked(path: Path) -> str:
+    """A text, its links out of their folder told by where they lead."""
+    return _OUTWARD.sub(
+        lambda link: f'{link[1]}="{os.path.normpath(path.parent.absolute() / link[2])}"',
+        path.read_text(encoding="utf-8"),
+    )
 
 
 _KINDS: Final[dict[str, Callable[[Path, Path, Mapping[str, str]], str]]] = {
     ".json": _json, ".jsonl": _lines, ".csv": _csv, ".parquet": _parquet, ".safetensors": _safetensors,
-    ".sqlite": _sqlite, **dict.fromkeys(_TEXTS, _text),
+    ".sqlite": _sqlite, ".dcm": _structured_report, **dict.fromkeys(_TEXTS, _text),
 }  # fmt: skip
 
 
@@ -235,12 +269,12 @@ def _both_numbers(one: str, other: str) -> bool:
 
 def _unmoved(text: str, moved: Mapping[str, str]) -> str:
     """The text with the paths of either run named alike: whole, and by their last part."""
-    for number, (old, new) in enumerate(moved.items()):
-        for path in (new, old):
-            text = text.replace(path, f"<{number}>")
-    for number, (old, new) in enumerate(moved.items()):
-        for path in (new, old):
-            text = re.sub(rf"(?<![\w-])(?:[\w.-]+/)*{re.escape(Path(path).name)}(?![\w-])", f"<{number}>", text)
+    number_of = {new: number for number, new in enumerate(dict.fromkeys(moved.values()))}
+    numbered = [(path, number_of[new]) for old, new in moved.items() for path in (new, old)]
+    for path, number in numbered:
+        text = text.replace(path, f"<{number}>")
+    for path, number in numbered:
+        text = re.sub(rf"(?<![\w-])(?:[\w.-]+/)*?{re.escape(Path(path).name)}(?![\w-])", f"<{number}>", text)
     return text
 
 

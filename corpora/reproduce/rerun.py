@@ -78,13 +78,16 @@ def reproduce(
     """
     run, manifest = _run_and_manifest(_absolute(run))
     made = _read(manifest)
-    home = Path.cwd() if command else Path(made.get("directory") or Path.cwd())
     new = _absolute(new or _beside(run))
     if new.exists() and (new.is_file() or any(new.iterdir())):
         raise RunError("run.not_empty", "the place for the new run is taken", where=str(new), hint="name another: -o")
-    words = _words(list(command) or made["command"], manifest)
-    words, places = _led(words, home, run, new, manifest, prints=bool(made.get("stdout")))
-    changed = tuple(_changed_inputs(made, home, run))
+    _refuse_nameless(made, command, manifest)
+    given = {"command": list(command), "directory": str(Path.cwd())} if command else {}
+    steps = [*_earlier(made, manifest), made | given]
+    made_at = _made_at(steps[0], run, manifest)
+    led = [_led_step(step, run, new, manifest, made_at if at else None) for at, step in enumerate(steps)]
+    words, places = led[-1]
+    changed = tuple(line for step in steps for line in _changed_inputs(step, run, made_at))
     for line in changed:
         say(f"input changed: {line}")
     if changed and not anyway:
@@ -95,14 +98,25 @@ def reproduce(
     versions = tuple(_changed_versions(made))
     for line in versions:
         say(f"other version: {line}")
-    environment = made.get("environment")
-    _call(words, home, run, new, made.get("stdout"), environment if isinstance(environment, dict) else {})
-    pairs = {str(old): str(path) for old, path in places.items()}
+    for step, (arguments, _) in zip(steps, led, strict=True):
+        _call(arguments, run, new, step)
+    pairs = {str(old): str(path) for old, path in places.items()} | {str(made_at): str(new)}
     verdicts = [each for old, path in places.items() for each in compare_runs(old, path, pairs)]
-    # some commands write no manifest: then that of the first run was written by a program
-    if not (new / "manifest.json").is_file():
-        verdicts = [each for each in verdicts if each != FileVerdict("manifest.json", "missing")]
+    verdicts = [each for each in verdicts if not _is_later(each, run, new, manifest)]
     return Reproduced(run, new, ("radloop", *words), changed, versions, tuple(dict.fromkeys(verdicts)))
+
+
+def _is_later(found: FileVerdict, run: Path, new: Path, manifest: Path) -> bool:
+    """Whether a file is missing because another run wrote it there after this one's manifest, which is its last file.
+
+    So is a manifest that a program wrote, where the command itself writes none.
+    """
+    if found.verdict != "missing":
+        return False
+    if run.is_dir() and found.name == "manifest.json":
+        return not (new / "manifest.json").is_file()
+    path = (run if run.is_dir() else run.parent) / found.name
+    return path.is_file() and path.stat().st_mtime_ns > manifest.stat().st_mtime_ns
 
 
 # The manifest
@@ -133,16 +147,48 @@ def _read(path: Path) -> dict[str, Any]:
     return dict(made)
 
 
-def _changed_inputs(made: Mapping[str, Any], home: Path, run: Path) -> Iterator[str]:
+def _refuse_nameless(made: Mapping[str, Any], command: Sequence[str], manifest: Path) -> None:
+    if not command and made.get("nameless"):
+        raise ConfigError(
+            "reproduce.command", "the manifest keeps the places of its run back: they may name somebody",
+            where=str(manifest), hint="give the command: radloop reproduce RUN -- radloop corpus ...",
+        )  # fmt: skip
+
+
+def _earlier(made: Mapping[str, Any], manifest: Path) -> list[dict[str, Any]]:
+    """What was done in the folder before the command, which works in place: the first command made the folder."""
+    steps = made.get("earlier") or []
+    if not isinstance(steps, list) or not all(isinstance(each, dict) and each.get("command") for each in steps):
+        raise DataError("reproduce.manifest", "this is no manifest of a run", where=str(manifest))
+    return [{"inputs": [], **each} for each in steps]
+
+
+def _home(step: Mapping[str, Any]) -> Path:
+    """Where the paths of a command start."""
+    return Path(step.get("directory") or Path.cwd())
+
+
+def _changed_inputs(made: Mapping[str, Any], run: Path, made_at: Path) -> Iterator[str]:
     outputs = [run, run.with_name(f"{run.name}.manifest.json"), run.with_name(f"{run.name}.failures.jsonl")]
     for given in made["inputs"]:
         if not isinstance(given, dict) or given.get("sha256") is None:
             continue
-        path = home / given["path"]
+        path = _home(made) / given["path"]
+        path = _within(path, made_at, run) or path
         if not path.exists():
             yield f"{given['path']} is not there"
-        elif hash_input(path, outputs)["sha256"] != given["sha256"]:
+        elif _sha256(path, given, outputs) != given["sha256"]:
             yield f"{given['path']} has other content"
+
+
+def _sha256(path: Path, given: Mapping[str, Any], outputs: Sequence[Path]) -> Any:
+    """The hash of an input as its run took it: of its content, or of the names and sizes of a folder's films."""
+    if given.get("hash_of") is None:
+        return hash_input(path, outputs)["sha256"]
+    from corpora.importing.walk import candidates, listing_sha256
+
+    # what is in an archive shows only when it is read
+    return listing_sha256(candidates(path, outputs[0])) if path.is_dir() else given["sha256"]
 
 
 def _changed_versions(made: Mapping[str, Any]) -> Iterator[str]:
@@ -167,6 +213,26 @@ def _words(command: Sequence[str], manifest: Path) -> list[str]:
     return [word for word in words[1:] if word not in (*_RESUMES, "--debug")]
 
 
+def _made_at(step: Mapping[str, Any], run: Path, manifest: Path) -> Path:
+    """Where the command that made the run wrote it, from where it may have been moved."""
+    words = _words(step["command"], manifest)
+    there = _value(words, _out_names(_leaf(words, manifest)[1]))
+    place = run if there is None else _absolute(_home(step) / there)
+    return run if run.is_relative_to(place) else place
+
+
+def _led_step(
+    step: Mapping[str, Any], run: Path, new: Path, manifest: Path, made_at: Path | None
+) -> tuple[list[str], dict[Path, Path]]:  # fmt: skip
+    """As ``_led``; a step behind the first works in the folder that this one made, in ``made_at``."""
+    words, home = _words(step["command"], manifest), _home(step)
+    if made_at is None:
+        return _led(words, home, run, new, manifest, prints=bool(step.get("stdout")))
+    path = _leaf(words, manifest)[0]
+    given = [str(new) if _absolute(home / word) in (run, made_at) else word for word in words[len(path) :]]
+    return [*path, *given], {run: new}
+
+
 def _led(
     words: list[str], home: Path, run: Path, new: Path, manifest: Path, *, prints: bool
 ) -> tuple[list[str], dict[Path, Path]]:  # fmt: skip
@@ -179,6 +245,7 @@ def _led(
         raise ConfigError("reproduce.command", "the run read standard input, which is gone", where=str(manifest))
     out, places = _out_names(leaf), {run: new}
     led, there = list(words), _value(words, out)
+    _refuse_beside(words[len(path) :], there, home, run, manifest)
     if there is not None:
         _refuse_part(home / there, run, manifest)
         led = _replaced(led, out, str(_within(home / there, run, new) or new))
@@ -208,6 +275,16 @@ def _refuse_part(out: Path, run: Path, manifest: Path) -> None:
     if run != whole and run.is_relative_to(whole):
         raise ConfigError(
             "reproduce.command", "the run is a part of a larger one, and its command makes all of that",
+            where=str(manifest), hint=f"radloop reproduce {whole}",
+        )  # fmt: skip
+
+
+def _refuse_beside(words: Sequence[str], out: str | None, home: Path, run: Path, manifest: Path) -> None:
+    """A cache, say, that a command keeps for later, beside its output."""
+    whole = _absolute(home / out) if out is not None else run
+    if run != whole and any(_absolute(home / word) == run for word in words):
+        raise ConfigError(
+            "reproduce.command", "the folder was made along with another run, for later ones to use",
             where=str(manifest), hint=f"radloop reproduce {whole}",
         )  # fmt: skip
 
@@ -281,10 +358,9 @@ def _beside(run: Path) -> Path:
     )
 
 
-def _call(
-    words: Sequence[str], home: Path, run: Path, new: Path, stdout: str | None, environment: Mapping[str, Any]
-) -> None:
+def _call(words: Sequence[str], run: Path, new: Path, step: Mapping[str, Any]) -> None:
     """Run the command in a process of its own, in the directory of the first run; what it prints goes where it went."""
+    home, stdout, environment = _home(step), step.get("stdout"), step.get("environment")
     if not home.is_dir():
         raise ConfigError("reproduce.command", "the directory of the run is gone", where=str(home))
     # a command that makes its folder wants it not to be there; one that writes files into it does not make it
@@ -293,7 +369,7 @@ def _call(
         (new if files_in and str(new) not in words else new.parent).mkdir(parents=True, exist_ok=True)
     command = [sys.executable, "-c", "from corpora.cli import main; main()", *words]
     with (new / stdout).open("wb") if stdout else Path(os.devnull).open("wb") as printed:
-        code = _ended(command, home, printed, environment)
+        code = _ended(command, home, printed, environment if isinstance(environment, dict) else {})
     if code not in _DONE:
         raise RunError(
             "reproduce.failed", f"the command ended with {code}; what it said is above", where=str(new),

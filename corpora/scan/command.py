@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from corpora.options import Workers
+
 if TYPE_CHECKING:
     from corpora.scan.run import ScanResult
 
@@ -28,15 +30,15 @@ def scan_cli(
     pixels: Annotated[
         bool, typer.Option("--pixels/--no-pixels", help="Read text in the pixels, with tesseract.")
     ] = True,
-    workers: Annotated[int | None, typer.Option(min=1, metavar="N", help="Processes; all cores if not given.")] = None,
+    workers: Workers = None,
     json_: Annotated[bool, typer.Option("--json", help="Print JSON: what was scanned and found.")] = False,
 ) -> None:
     """Look for what is left of people in an output; exits with 1 if anything is."""
     import json
+    import sys
 
     from corpora.importing.progress import watching
-    from corpora.runs import atomic_writer
-    from corpora.scan.run import scan
+    from corpora.scan.run import scan, write_result
 
     with watching() as watch:
         result = scan(
@@ -44,9 +46,7 @@ def scan_cli(
             watch=lambda done, total: watch("files", done, total),
         )  # fmt: skip
     if out is not None:
-        with atomic_writer(out) as file:
-            json.dump(result.to_json(), file, indent=2, ensure_ascii=False)
-            file.write("\n")
+        write_result(result, out, command=sys.argv)
     if json_:
         typer.echo(json.dumps(result.to_json(), indent=2, ensure_ascii=False))
     else:

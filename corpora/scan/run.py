@@ -14,7 +14,7 @@ import re
 import time
 import uuid
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -22,6 +22,7 @@ from typing import Any, Final
 
 from corpora.errors import DataError
 from corpora.pool import ordered, usable_cores
+from corpora.runs import atomic_writer, hash_input, manifest_beside, without_places, write_manifest, writing
 from corpora.scan.films import is_dicom, scan_film
 from corpora.scan.pixels import reader, scan_pixels
 from corpora.scan.terms import add_film
@@ -91,6 +92,26 @@ def scan(
     return ScanResult(
         root, counts["films"], counts["reports"], counts["others"], counts["pixels"], tuple(dict.fromkeys(found)),
         time.perf_counter() - start, program is not None,
+    )  # fmt: skip
+
+
+def write_result(result: ScanResult, out: Path, *, command: Sequence[str]) -> None:
+    """Write a result as JSON, and its manifest beside it, without the places: those of a source may name somebody.
+
+    Raises ``RunError`` as ``corpora.runs.atomic_writer``.
+    """
+    manifest = manifest_beside(out)
+    with writing(manifest):
+        manifest.unlink(missing_ok=True)
+    with atomic_writer(out) as file:
+        json.dump(result.to_json(), file, indent=2, ensure_ascii=False)
+        file.write("\n")
+    made = result.folder / "manifest.json" if result.folder.is_dir() else result.folder
+    scanned = hash_input(made)["sha256"] if made.is_file() else None
+    write_manifest(
+        manifest, command=without_places(command), config={"pixels": result.reads_pixels, "scanned_sha256": scanned},
+        inputs=[], counts={"films": result.files, "reports": result.reports, "leaks": len(result.leaks)},
+        wall_seconds=result.seconds, nameless=True,
     )  # fmt: skip
 
 

@@ -27,21 +27,21 @@ def check_cli(
 ) -> None:
     """Check a corpus against a specification; exits with 1 if a required criterion fails."""
     import json
+    import sys
 
     from rich.console import Console
 
-    from corpora.runs import atomic_writer
     from corpora.specs.check import check
     from corpora.specs.films import watching
-    from corpora.specs.page import summary, to_html, to_json, to_table
+    from corpora.specs.page import summary, to_json, to_table, write_page
 
     with watching() as watch:
         result = check(
             corpus, spec, labels=labels, boxes=boxes, certificate=certificate, scan=scan, pixels=pixels, watch=watch
         )
     if html is not None:
-        with atomic_writer(html) as file:
-            file.write(to_html(result))
+        given = [corpus / "manifest.json", labels, boxes, certificate, scan]
+        write_page(result, html, command=sys.argv, inputs=[path for path in given if path is not None])
         typer.echo(f"wrote {html}", err=True)
     if json_:
         typer.echo(json.dumps(to_json(result), indent=2, ensure_ascii=False))

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeGuard
 
+from corpora.runs import atomic_writer, manifest_beside, write_manifest, writing
 from corpora.specs.check import CheckResult
 from corpora.specs.evidence import Outcome
 from corpora.specs.labelling import labels_by_study, prevalence
@@ -49,6 +50,18 @@ def to_json(result: CheckResult) -> dict[str, Any]:
             for name, outcome in result.outcomes.items()
         ],
     }
+
+
+def write_page(result: CheckResult, page: Path, *, command: Sequence[str], inputs: Iterable[Path]) -> None:
+    """Write the check as a page, and its manifest beside it. Raises ``RunError`` as ``corpora.runs.atomic_writer``."""
+    with writing(page):
+        manifest_beside(page).unlink(missing_ok=True)
+    with atomic_writer(page) as file:
+        file.write(to_html(result))
+    write_manifest(
+        manifest_beside(page), command=command, config=result.spec.model_dump(mode="json"), inputs=inputs,
+        counts=result.counts(), wall_seconds=result.seconds,
+    )  # fmt: skip
 
 
 def summary(result: CheckResult) -> str:

@@ -28,6 +28,7 @@ from labeler.audit.confusion import confusion
 from labeler.audit.coverage import Coverage, coverage
 from labeler.audit.frame import CODES, write_json
 from labeler.audit.sample import Truth, make_sample
+from labeler.audit.store import readings_sha256
 from labeler.audit.tables import Labels, read_table
 from labeler.audit.types import BLANK_CODE, UNREAD
 from labeler.table import header, row_writer
@@ -78,8 +79,9 @@ def apply(
     columns = [table.names.index(name) for name in found.plan.names]
     changed = sum(table.states[row, columns[at]] != states[row, columns[at]] for row, at in human)
     counts = {"reports": len(table.ids), "read": len(sources), "human": len(human), "changed": int(changed)}
+    hashes = {"labels_sha256": found.plan.labels_sha256, "readings_sha256": readings_sha256(audit)}
     write_manifest(
-        target.manifest, command=command, config={"audit": str(audit), "labels_sha256": found.plan.labels_sha256},
+        target.manifest, command=command, config={"audit": str(audit)} | hashes,
         inputs=[table.path], counts=counts, wall_seconds=time.perf_counter() - start, packages=("numpy", "pyarrow"),
     )  # fmt: skip
     return Applied(out, len(sources), len(human), int(changed), certified)

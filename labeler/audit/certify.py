@@ -15,14 +15,17 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
+from corpora.runs import manifest_beside, write_manifest
 from labeler.audit.coverage import Coverage, GateState, coverage
-from labeler.audit.frame import check_labels_unchanged, write_json
+from labeler.audit.frame import DRAW, PLAN, check_labels_unchanged, write_json
+from labeler.audit.store import readings_sha256
 
 FORMAT: Final = "radloop-audit-certificate"
 VERSION: Final = 1
@@ -39,13 +42,15 @@ class Certified:
     path: Path | None = None
 
 
-def certify(audit: Path | str, out: Path | None = None) -> Certified:
-    """Write the certificate of an audit (into its folder if ``out`` is None) if all gates hold.
+def certify(audit: Path | str, out: Path | None = None, *, command: Sequence[str] = ()) -> Certified:
+    """Write the certificate of an audit (into its folder if ``out`` is None) if all gates hold, and with a ``command``
+    its manifest beside it.
 
     Where one does not, an earlier certificate in the folder is removed: it speaks of another state of the readings.
     Raises ``DataError``: ``audit.labels_changed``, and as ``labeler.audit.coverage.coverage``; ``RunError`` as
     ``corpora.runs.atomic_writer``.
     """
+    begun = time.perf_counter()
     check_labels_unchanged(audit)
     found = coverage(audit)
     lacking = tuple(found.lacking())
@@ -53,10 +58,18 @@ def certify(audit: Path | str, out: Path | None = None) -> Certified:
     if lacking:
         if out is None:
             path.unlink(missing_ok=True)
+            manifest_beside(path).unlink(missing_ok=True)
         return Certified(lacking, len(found.gates))
     made = certificate_of(found)
     path.parent.mkdir(parents=True, exist_ok=True)
     write_json(path, made)
+    if command:
+        write_manifest(
+            manifest_beside(path), command=command,
+            config={"labels_sha256": made["labels_sha256"], "readings_sha256": readings_sha256(audit)},
+            inputs=[Path(audit) / PLAN, Path(audit) / DRAW], counts={"gates": len(found.gates), "read": made["read"]},
+            wall_seconds=time.perf_counter() - begun,
+        )  # fmt: skip
     return Certified((), len(found.gates), made, path)
 
 

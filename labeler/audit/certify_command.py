@@ -36,7 +36,7 @@ def certify_cli(
     from labeler.audit.certify import certify
     from labeler.audit.coverage import lacking_lines
 
-    found = certify(audit, out)
+    found = certify(audit, out, command=sys.argv)
     if json_:
         data = {"holds": not found.lacking, "gates": found.gates, "lacking": [each.to_json() for each in found.lacking]}
         typer.echo(json.dumps(data | {"certificate": found.certificate}, indent=2, ensure_ascii=False))

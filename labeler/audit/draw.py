@@ -62,17 +62,13 @@ def draw(
         sizes = enlarge(frame, plan, sizes, extend)
     made = _draw(plan, frame, sizes, earlier)
     write_draw(audit, made)
+    before = json.loads((audit / "manifest.json").read_bytes())
     write_manifest(
-        audit / "manifest.json", command=command, config=_config(audit), inputs=[audit / PLAN, audit / FRAME],
+        audit / "manifest.json", command=command, config=before["config"], inputs=[audit / PLAN, audit / FRAME],
         counts=counts_of(plan) | {"drawn": len(made.texts), "reports_drawn": sum(each.reports for each in made.texts)},
-        wall_seconds=time.perf_counter() - start, packages=("numpy", "pyarrow"),
+        wall_seconds=time.perf_counter() - start, packages=("numpy", "pyarrow"), continues=before,
     )  # fmt: skip
     return made
-
-
-def _config(audit: Path) -> dict[str, Any]:
-    config: dict[str, Any] = json.loads((audit / "manifest.json").read_bytes())["config"]
-    return config
 
 
 def _draw(plan: Plan, frame: Frame, sizes: Sequence[int], earlier: Draw | None) -> Draw:

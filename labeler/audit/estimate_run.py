@@ -12,6 +12,7 @@ from corpora.runs import atomic_writer, write_manifest, writing
 from labeler.audit.frame import PLAN, load_plan
 from labeler.audit.page import to_html
 from labeler.audit.report import FILE, AuditReport, report, to_json
+from labeler.audit.store import readings_sha256
 
 
 def run_estimate(
@@ -56,7 +57,7 @@ def _write(found: AuditReport, audit: Path, out: Path, command: Sequence[str], s
     write_manifest(
         out / "manifest.json", command=command,
         config={"phase": found.phase, "confidence": found.estimates.confidence, "labels_sha256": plan.labels_sha256,
-                "frame_sha256": plan.frame_sha256},
+                "frame_sha256": plan.frame_sha256, "readings_sha256": readings_sha256(audit)},
         inputs=[audit / PLAN], counts={"texts": found.estimates.texts, "read": found.estimates.read},
         wall_seconds=time.monotonic() - start, packages=["numpy", "scipy"],
     )  # fmt: skip

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from corpora.allowance import allowance
+from corpora.options import end_if_more
 from labeler.audit.plan_command import AuditFolder, Json
 
 
@@ -83,6 +84,5 @@ def import_cli(
     )
     if done.rejects:
         typer.echo(f"{len(done.rejects):,} rows refused; the reasons are in {failures}", err=True)
-    if not allowed(len(done.rejects), done.added + done.known + len(done.rejects)):
-        typer.echo(f"more rows were refused than --max-failures {max_failures} allows", err=True)
-        raise typer.Exit(1)
+    too_many = not allowed(len(done.rejects), done.added + done.known + len(done.rejects))
+    end_if_more(too_many, "rows were refused", max_failures)

@@ -12,12 +12,13 @@ text and phase. Several programs may have the file open at once.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, Literal, Self
@@ -212,6 +213,17 @@ def open_store(audit: Path | str) -> Store:
             database.close()
             raise
     return Store(database, path)
+
+
+def readings_sha256(audit: Path | str) -> str:
+    """A hash of what all readers said, whenever they said it: what estimates and certificates of an audit follow from.
+
+    Raises as ``open_store``.
+    """
+    with open_store(audit) as store:
+        said = [replace(each, at="") for each in store.readings()]
+    lines = sorted(json.dumps(asdict(each), sort_keys=True, default=str) for each in said)
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
 def _check(database: sqlite3.Connection, path: Path) -> None:

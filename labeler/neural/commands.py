@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from corpora.options import Changes, Config, IdColumn, Resume, SourceFormat, TextColumn, recipe_from, resumable
+
 if TYPE_CHECKING:
     from labeler.neural.loop import Epoch
     from labeler.neural.train import TrainSummary
@@ -22,7 +24,7 @@ def train_cli(
     corpus: Annotated[
         list[str] | None, typer.Option(metavar="SOURCE", help="The same as an option; may be given again.")
     ] = None,
-    config: Annotated[str, typer.Option(metavar="NAME|FILE", help="Recipe: shipped, or a file.")] = "label/bertcnn",
+    config: Config = "label/bertcnn",
     teacher: Annotated[str | None, typer.Option(metavar="NAME", help="Labeler to learn from.")] = None,
     gold: Annotated[
         list[Path] | None, typer.Option(metavar="TABLE", help="Gold labels to learn from last; may be given again.")
@@ -30,22 +32,18 @@ def train_cli(
     encoder: Annotated[
         str | None, typer.Option(metavar="FOLDER", help="Encoder to begin with, such as one of `label pretrain`.")
     ] = None,
-    set_: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change the recipe.")] = None,
+    set_: Changes = None,
     leave_out: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Study ids not to use, one a line: those of a test.")
     ] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on where an interrupted run stopped.")] = False,
-    format_: Annotated[
-        str | None, typer.Option("--format", metavar="NAME", help="Source format; `radloop ls readers` lists them.")
-    ] = None,
-    id_column: Annotated[str | None, typer.Option(metavar="NAME", help="Column of study ids.")] = None,
-    text_column: Annotated[str | None, typer.Option(metavar="NAME", help="Column of whole reports.")] = None,
+    resume: Resume = False,
+    format_: SourceFormat = None,
+    id_column: IdColumn = None,
+    text_column: TextColumn = None,
 ) -> None:
     """Train a neural labeler on reports, taught by another labeler and by gold labels."""
     from corpora.bars import training
-    from corpora.config import load_yaml
     from corpora.readers import ReadOptions
-    from corpora.resources import config_path
     from labeler.neural.recipe import TrainRecipe
 
     reports = [*(sources or []), *(corpus or [])]
@@ -53,21 +51,16 @@ def train_cli(
         raise typer.BadParameter("name reports to learn from", param_hint="SOURCE... or --corpus")
     given = {"teacher": teacher, "encoder.source": encoder}
     changes = [*(set_ or []), *(f"{name}={json.dumps(value)}" for name, value in given.items() if value)]
-    path = Path(config) if config.endswith((".yaml", ".yml")) else config_path(config)
-    recipe = load_yaml(path, TrainRecipe, changes)
+    recipe = recipe_from(config, TrainRecipe, changes)
     options = ReadOptions(format=format_, id_column=id_column, text_column=text_column)
     left_out = ids_in(leave_out) if leave_out else frozenset()
     from labeler.neural.train import train
 
-    try:
-        with training("training", "texts") as steps:
-            summary = train(
-                reports, out, recipe, gold=gold or (), options=options, leave_out=left_out, resume=resume,
-                command=sys.argv, watch=_say_epoch, steps=steps,
-            )  # fmt: skip
-    except KeyboardInterrupt:
-        typer.echo("interrupted; the same command with --resume goes on from here", err=True)
-        raise
+    with resumable(), training("training", "texts") as steps:
+        summary = train(
+            reports, out, recipe, gold=gold or (), options=options, leave_out=left_out, resume=resume,
+            command=sys.argv, watch=_say_epoch, steps=steps,
+        )  # fmt: skip
     _say(summary)
 
 

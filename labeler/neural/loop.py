@@ -22,6 +22,7 @@ from torch import Tensor
 from transformers import get_linear_schedule_with_warmup
 
 from corpora.bars import Step
+from corpora.complete import read_checkpoint
 from corpora.errors import RunError
 from corpora.runs import atomic_writer
 from labeler.neural.batches import logits_of, padded
@@ -30,6 +31,8 @@ from labeler.neural.measure import softmax, weighted_f1
 from labeler.neural.model import BertCnnForLabels, mean_loss
 from labeler.neural.recipe import StageRecipe
 
+#: What a run of training is made from, as an error says it.
+MADE_FROM: Final = "the recipe or the reports"
 # batches of one length are cut from so many at a time, so that little is padded and the order stays by chance
 _POOLED_BATCHES: Final = 50
 _LARGEST_GRADIENT: Final = 1.0
@@ -276,23 +279,9 @@ def _save(path: Path, stage: Stage, course: Course, model: BertCnnForLabels, opt
 
 
 def _resumed(path: Path, stage: Stage, model: BertCnnForLabels, optimizer: Any, schedule: Any) -> Course:
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # what torch raises for a damaged file depends on where it is damaged
-        hint = "run without --resume to start over"
-        raise RunError("run.damaged", "the checkpoint cannot be read", where=str(path), hint=hint) from error
-    if state["key"] != stage.key:
-        raise changed_run(path)
+    state = read_checkpoint(path, stage.key, MADE_FROM)
     model.load_state_dict(state["model"])
     optimizer.load_state_dict(state["optimizer"])
     schedule.load_state_dict(copy.deepcopy(state["schedule"]))
     epochs = [Epoch(**epoch) for epoch in state["epochs"]]
     return Course(epochs, state["best_epoch"], state["best_f1"], state["best"])
-
-
-def changed_run(where: Path) -> RunError:
-    """The error for a run that cannot go on, because it is another one."""
-    return RunError(
-        "run.changed", "the recipe or the reports are others than those of the run to go on with", where=str(where),
-        hint="run without --resume to start over",
-    )  # fmt: skip

@@ -39,7 +39,7 @@ from corpora.runs import (
 )
 from labeler.neural.build import check_fit, pretrained, small_bert
 from labeler.neural.data import collect, held_out
-from labeler.neural.loop import changed_run
+from labeler.neural.loop import MADE_FROM
 from labeler.neural.pretrain_recipe import PretrainRecipe
 from labeler.neural.pretrain_steps import PretrainEpoch, Pretraining, Watch
 from labeler.neural.reading import read
@@ -194,5 +194,5 @@ def _publish(
 
 def _untouched(target: OutputTarget, recipe: PretrainRecipe, inputs: Sequence[str]) -> PretrainSummary:
     """What the manifest says of a complete run, if it is this one."""
-    counts, epochs, seconds = read_complete(target, HISTORY, PretrainEpoch, recipe, inputs, changed_run)
+    counts, epochs, seconds = read_complete(target, HISTORY, PretrainEpoch, recipe, inputs, MADE_FROM)
     return PretrainSummary(target.out, counts, epochs, seconds, untouched=True)

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from corpora.options import Changes, Config, IdColumn, Resume, SourceFormat, TextColumn, recipe_from, resumable
+
 if TYPE_CHECKING:
     from labeler.neural.pretrain import PretrainSummary
 
@@ -15,40 +17,31 @@ if TYPE_CHECKING:
 def pretrain_cli(
     sources: Annotated[list[str], typer.Argument(metavar="SOURCE...", help="Tables, folders, archives of reports.")],
     out: Annotated[Path, typer.Option("-o", "--out", metavar="RUN", help="Folder for the encoder.")],
-    config: Annotated[str, typer.Option(metavar="NAME|FILE", help="Recipe: shipped, or a file.")] = "label/pretrain",
-    set_: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change the recipe.")] = None,
+    config: Config = "label/pretrain",
+    set_: Changes = None,
     leave_out: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Study ids not to use, one a line: those of a test.")
     ] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on where an interrupted run stopped.")] = False,
-    format_: Annotated[
-        str | None, typer.Option("--format", metavar="NAME", help="Source format; `radloop ls readers` lists them.")
-    ] = None,
-    id_column: Annotated[str | None, typer.Option(metavar="NAME", help="Column of study ids.")] = None,
-    text_column: Annotated[str | None, typer.Option(metavar="NAME", help="Column of whole reports.")] = None,
+    resume: Resume = False,
+    format_: SourceFormat = None,
+    id_column: IdColumn = None,
+    text_column: TextColumn = None,
 ) -> None:
     """Learn word pieces and an encoder from reports, for `radloop label train --encoder RUN`."""
     from corpora.bars import training
-    from corpora.config import load_yaml
     from corpora.readers import ReadOptions
-    from corpora.resources import config_path
     from labeler.neural.commands import ids_in
     from labeler.neural.pretrain_recipe import PretrainRecipe
 
-    path = Path(config) if config.endswith((".yaml", ".yml")) else config_path(config)
-    recipe = load_yaml(path, PretrainRecipe, set_ or [])
+    recipe = recipe_from(config, PretrainRecipe, set_)
     options = ReadOptions(format=format_, id_column=id_column, text_column=text_column)
     left_out = ids_in(leave_out) if leave_out else frozenset()
     from labeler.neural.pretrain import pretrain
 
-    try:
-        with training("pretraining", "texts") as watch:
-            summary = pretrain(
-                sources, out, recipe, options=options, leave_out=left_out, resume=resume, command=sys.argv, watch=watch
-            )
-    except KeyboardInterrupt:
-        typer.echo("interrupted; the same command with --resume goes on from here", err=True)
-        raise
+    with resumable(), training("pretraining", "texts") as watch:
+        summary = pretrain(
+            sources, out, recipe, options=options, leave_out=left_out, resume=resume, command=sys.argv, watch=watch
+        )
     _say(summary)
 
 

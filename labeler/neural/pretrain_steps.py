@@ -27,9 +27,10 @@ from transformers import (
 )
 
 from corpora.bars import Step
+from corpora.complete import read_checkpoint
 from corpora.errors import RunError
 from corpora.runs import atomic_writer
-from labeler.neural.loop import changed_run
+from labeler.neural.loop import MADE_FROM
 from labeler.neural.pretrain_recipe import PretrainRecipe
 from labeler.neural.reading import IGNORED
 
@@ -197,16 +198,7 @@ class Pretraining:
             torch.save(state, file)
 
     def _resumed(self, optimizer: Any, schedule: Any) -> Course:
-        try:
-            state = torch.load(self.checkpoint, map_location="cpu", weights_only=True)
-            key = state["key"]
-        except Exception as error:  # what torch raises for a damaged file is its own to choose
-            raise RunError(
-                "run.damaged", "the checkpoint cannot be read", where=str(self.checkpoint),
-                hint="run without --resume to start over",
-            ) from error  # fmt: skip
-        if key != self.key:
-            raise changed_run(self.checkpoint)
+        state = read_checkpoint(self.checkpoint, self.key, MADE_FROM)
         self.model.load_state_dict(state["model"])
         optimizer.load_state_dict(state["optimizer"])
         schedule.load_state_dict(state["schedule"])

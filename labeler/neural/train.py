@@ -53,7 +53,7 @@ from labeler.neural.data import (
 )
 from labeler.neural.encode import number_cut
 from labeler.neural.gold import Crossed, Gold, Scores, compare, no_finding_of, page, read_gold
-from labeler.neural.loop import Epoch, StepWatch, Watch, changed_run
+from labeler.neural.loop import MADE_FROM, Epoch, StepWatch, Watch
 from labeler.neural.model import BertCnnConfig, BertCnnForLabels
 from labeler.neural.passes import Passes
 from labeler.neural.reading import read, sentences_of
@@ -169,7 +169,7 @@ def _folder(out: Path) -> OutputTarget:
 
 def _untouched(target: OutputTarget, recipe: TrainRecipe, inputs: Sequence[Path | str]) -> TrainSummary:
     """What the manifest says of a complete run, if it is this one."""
-    counts, epochs, seconds = read_complete(target, HISTORY, Epoch, recipe, inputs, changed_run)
+    counts, epochs, seconds = read_complete(target, HISTORY, Epoch, recipe, inputs, MADE_FROM)
     stage = recipe.gold if epochs[-1].stage == "gold" else recipe.weak
     scores = [epoch.weighted_f1 for epoch in epochs if epoch.stage == epochs[-1].stage]
     kept = scores[-1] if stage.keep == "last" else max(scores)

@@ -15,6 +15,8 @@ from typing import Annotated
 
 import typer
 
+from corpora.options import Changes
+
 app = typer.Typer(
     help="The whole loop once, on phantoms or on your own reports, with a page that shows what each part did.",
     add_completion=False,
@@ -34,7 +36,7 @@ def demo_cli(
     config: Annotated[
         str | None, typer.Option(metavar="NAME|FILE", help="Recipe, in place of demo/full and demo/quick.")
     ] = None,
-    set_: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change the recipe.")] = None,
+    set_: Changes = None,
     as_json: Annotated[bool, typer.Option("--json", help="Write the summary as JSON to stdout.")] = False,
 ) -> None:
     """The whole loop once, on phantoms or on your own reports; prints where its page is. Interrupted, it goes on."""

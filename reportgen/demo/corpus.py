@@ -107,12 +107,9 @@ def describe(job: Job) -> None:
     """Write the corpus's card."""
     from corpora.card.write import card
 
-    begun, corpus, out = time.monotonic(), job.at(CLEAN), job.run_at(CARD)
+    corpus, out = job.at(CLEAN), job.run_at(CARD)
     command = job.radloop("corpus", "card", corpus, "-o", out, "--labels", job.at("rules"))
-    with writing(out):
-        out.mkdir(parents=True, exist_ok=True)
-    card(corpus, out, labels=job.at("rules"))
-    job.manifest(CARD, command, config={}, inputs=[corpus / "manifest.json"], counts={}, begun=begun)
+    card(corpus, out, labels=job.at("rules"), command=command)
 
 
 # The truth, under the ids of the de-identified corpus
@@ -151,8 +148,7 @@ def truth(job: Job) -> None:
 
 def demo_command(job: Job) -> list[str]:
     """The command line of the demo itself, for what no command of its own makes."""
-    named = [] if job.reports is None else ["--reports", job.reports]
-    command = ["radloop", "demo", "-o", str(job.root), "--seed", str(job.seed), *named]
+    command = ["radloop", *map(str, job.command[1:])] if job.command else ["reportgen.demo.run.demo"]
     job.commands.append(command)
     return command
 

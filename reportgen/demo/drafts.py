@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from pathlib import Path
 from typing import Final
 
@@ -138,10 +137,6 @@ def show_drafts(job: Job) -> None:
     """Write a page for each of some drafts: film, draft, reference, the map behind a sentence."""
     from reportgen.view import view
 
-    begun, out, drafts = time.monotonic(), job.run_at(PAGES), job.at(DRAFTS) / "drafter"
+    out, drafts = job.run_at(PAGES), job.at(DRAFTS) / "drafter"
     command = job.radloop("report", "view", drafts, "-o", out, "--most", job.recipe.pages)
-    shown = view(drafts, out, most=job.recipe.pages, watch=job.watch)
-    job.manifest(
-        PAGES, command, config={"most": job.recipe.pages}, inputs=[drafts / "drafts.jsonl"],
-        counts={"pages": shown.pages}, begun=begun,
-    )  # fmt: skip
+    view(drafts, out, most=job.recipe.pages, command=command, watch=job.watch)

@@ -14,7 +14,7 @@ import json
 import os
 import shlex
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
@@ -37,13 +37,15 @@ _EXTRAS: Final = {
 class Job:
     """What a stage works with: the demo's folder, its recipe and seed, whom to tell how far it is.
 
-    ``commands`` collects the command lines that do the same, ``folders`` the run folders.
+    ``command`` is the demo's own; ``commands`` collects the command lines that do the same as the stage, ``folders``
+    its run folders.
     """
 
     root: Path
     recipe: DemoRecipe
     seed: int
     reports: str | None = None
+    command: Sequence[str] = ()
     watch: Callable[[int, int | None], None] = lambda done, total: None
     commands: list[list[str]] = field(default_factory=list)
     folders: list[str] = field(default_factory=list)

@@ -70,7 +70,7 @@ def clean_reports(job: Job) -> None:
     job.radloop("corpus", "scan", table, "-o", out / "scan.json", "--no-pixels")
     write_json(out / "scan.json", scan(table, pixels=False).to_json())
     job.manifest(
-        CLEANED, command, config={}, inputs=[Path(source)], counts=dict(done.counts), begun=begun
+        CLEANED, demo_command(job), config={}, inputs=[Path(source)], counts=dict(done.counts), begun=begun
     )  # fmt: skip
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -40,11 +40,9 @@ class DemoSummary:
 
 def load_recipe(config: str, overrides: Iterable[str] = ()) -> DemoRecipe:
     """The recipe of a shipped name or a file, with changes. Raises ``ConfigError``."""
-    from corpora.config import load_yaml
-    from corpora.resources import config_path
+    from corpora.options import recipe_from
 
-    path = Path(config) if config.endswith((".yaml", ".yml")) else config_path(config)
-    return load_yaml(path, DemoRecipe, overrides)
+    return recipe_from(config, DemoRecipe, overrides)
 
 
 def demo(
@@ -77,7 +75,7 @@ def demo(
                 left_out.append((stage.name, stage.extra))
                 shown.end(number, stage, f"left out: pip install 'radloop[{stage.extra}]'")
             else:
-                _do(number, stage, Job(out, recipe, seed, reports), shown)
+                _do(number, stage, Job(out, recipe, seed, reports, command), shown)
                 done.append(stage.name)
     notes = [note for stage in stages if (note := note_of(out, stage.name))]
     cpu = round(sum(note["cpu_seconds"] for note in notes), 1)
@@ -92,7 +90,7 @@ def demo(
 
 def _do(number: int, stage: Stage, job: Job, shown: Display) -> None:
     watch = shown.begin(number, stage)
-    note = do(stage, Job(job.root, job.recipe, job.seed, job.reports, watch))
+    note = do(stage, replace(job, watch=watch))
     shown.end(number, stage, f"{note['wall_seconds']:.0f} s, {note['cpu_seconds']:.0f} s of a core")
 
 

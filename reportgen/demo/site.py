@@ -55,7 +55,8 @@ def write_site(
     closed = len(made) == len(LOOP)
     page = environment().get_template("demo.html").render(
         title="The loop, once around" if reports is None else "Your reports, through the text half of the loop",
-        recipe=recipe, seed=seed, version=__version__, sections=[section for _, section in made],
+        recipe=recipe, seed=seed, version=__version__,
+        sections=[(section, _runs(files, section)) for _, section in made],
         phantoms=reports is None,
         wide=wide(nodes, closed=closed), tall=tall(nodes, closed=closed), left_out=left_out,
         stages=list(_stages(files, notes)), wall=sum(note["wall_seconds"] for note in notes),
@@ -64,6 +65,12 @@ def write_site(
     with atomic_writer(root / "index.html") as file:
         file.write(page)
     return root / "index.html"
+
+
+def _runs(files: Files, section: Section) -> list[tuple[str, str]]:
+    """The runs that a section was read from, each with its manifest."""
+    found = (files.run_of(source) for source in section.sources())
+    return list(dict.fromkeys(run for run in found if run))
 
 
 def _short(text: str) -> str:

@@ -118,14 +118,11 @@ def bench(files: Files) -> Section:
         Figure("macro F1 of labels", shown(cell), source, "rows / drafter / ce-macro-14"),
     )  # fmt: skip
     names = [name for name in _METRICS if name in data["rows"][0]["metrics"]]
-    rows = [_row(data["rows"][0], names)]
-    for name in GENERATORS:
-        other = f"{BENCH}/{name}/table.json"
-        if files.has(other):
-            rows.append(_row(files.json(other)["rows"][0], names))
-    rows += [_row(row, names) for row in data["rows"][1:]]
+    others = [other for name in GENERATORS if files.has(other := f"{BENCH}/{name}/table.json")]
+    found = [data["rows"][0], *(files.json(other)["rows"][0] for other in others), *data["rows"][1:]]
+    rows = [_row(row, names) for row in found]
     note = "95 % intervals by report; rows below the generators are the benchmark's own"
-    section.grids.append(Grid("Systems", ("system", "distinct", *names), rows, source, note))
+    section.grids.append(Grid("Systems", ("system", "distinct", *names), rows, source, note, others))
     section.links.append(("scores of the drafter", f"{BENCH}/drafter/report.html"))
     section.links.append(("compared, pair by pair", f"{BENCH}/compared/compare.md"))
     return section

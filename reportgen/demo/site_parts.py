@@ -6,7 +6,7 @@ import csv
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 
@@ -22,13 +22,14 @@ class Figure:
 
 @dataclass(frozen=True, slots=True)
 class Grid:
-    """A table: heads, rows of cells (the first a name), the file it is from."""
+    """A table: heads, rows of cells (the first a name), the file it is from, and the files of rows from elsewhere."""
 
     title: str
     heads: Sequence[str]
     rows: Sequence[Sequence[str]]
     source: str
     note: str = ""
+    others: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +70,15 @@ class Section:
     pairs: list[Pair] = field(default_factory=list)
     links: list[tuple[str, str]] = field(default_factory=list)
 
+    def sources(self) -> Iterator[str]:
+        """The files that its figures, tables, pictures and texts were read from."""
+        if self.headline:
+            yield self.headline.source
+        for part in (*self.figures, *self.grids, *self.pictures, *self.pairs):
+            yield part.source
+        for grid in self.grids:
+            yield from grid.others
+
 
 @dataclass(frozen=True, slots=True)
 class Files:
@@ -93,6 +103,13 @@ class Files:
         """The rows of a CSV file."""
         with (self.root / name).open(encoding="utf-8", newline="") as file:
             return list(csv.DictReader(file))
+
+    def run_of(self, name: str) -> tuple[str, str] | None:
+        """The run that a file is of, a table or a folder, and its manifest; None if it is of none."""
+        if self.has(f"{name}.manifest.json"):
+            return name, f"{name}.manifest.json"
+        folders = [folder.as_posix() for folder in PurePosixPath(name).parents][:-1]
+        return next(((each, f"{each}/manifest.json") for each in folders if self.has(f"{each}/manifest.json")), None)
 
     def figure(self, label: str, name: str, *place: str) -> Figure:
         """The number at a place of a JSON file: a count, a share, or an estimate with its interval."""

@@ -83,6 +83,7 @@ def audit(files: Files) -> Section:
         Figure("F1, positive", shown(files.json(found)["overall"]["micro_f1"]), found, "overall / micro_f1"),
     )  # fmt: skip
     section.figures.extend([
+        files.figure("the readers see, of what is there", reader, "config", "sensitivity"),
         files.figure("texts drawn", made, "counts", "drawn"), files.figure("texts in all", made, "counts", "texts"),
         files.figure("gates", certified, "gates"),
         Figure("gates that do not hold", shown(len(files.json(certified)["lacking"])), certified, "lacking"),

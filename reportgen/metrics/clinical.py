@@ -4,7 +4,8 @@
 
 ``right`` is the weight of the reference's findings that the draft has, less what is off about them; ``errors`` adds up
 omissions, false findings, and wrong sides, places, severities, sizes, changes and certainties. Denied normals are
-nearly free. 1 is a draft without error; see ``configs/clinical/radloop-clinical.v1.yaml`` for every number in it.
+nearly free. 1 is a draft without error; a draft without a word has no score, for silence alone would cost little where
+the reference is normal. See ``configs/clinical/radloop-clinical.v1.yaml`` for every number in it.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from typing import Final
 import numpy as np
 
 from reportgen.clinical import Comparison, compare_findings, load_reader
-from reportgen.types import Pair, Scored
+from reportgen.types import Pair, Scored, empty_drafts
 
 _KINDS: Final = ("omission", "false finding")
 
@@ -38,7 +39,7 @@ class Clinical:
     def score(self, pairs: Sequence[Pair]) -> list[Scored]:
         """The score of each report against the best of its references; an empty draft has none, and counts as 0."""
         found = [max((self.compare(p.hypothesis, r) for r in p.references), key=lambda one: one.score) for p in pairs]
-        empty = {at: "empty draft" for at, pair in enumerate(pairs) if not pair.hypothesis.strip()}
+        empty = empty_drafts(pairs)
         values = np.array([comparison.score for comparison in found], dtype=np.float64)
         values[list(empty)] = 0.0
         sums = np.column_stack([values, np.ones(len(pairs))]) if pairs else np.zeros((0, 2))

@@ -18,7 +18,7 @@ from corpora.labels import State
 from corpora.types import Report
 from labeler.base import load
 from reportgen.metrics.finish import finish
-from reportgen.types import Array, Pair, Scored
+from reportgen.types import Array, Pair, Scored, empty_drafts
 
 #: The five of CheXpert's competition.
 FIVE: Final = ("Atelectasis", "Cardiomegaly", "Consolidation", "Edema", "Pleural Effusion")
@@ -56,7 +56,7 @@ class LabelF1:
         drafts, meant = self.states(pairs)
         said_yes, meant_yes = self._positive(drafts), self._positive(meant)
         counts = np.stack([said_yes & meant_yes, said_yes, meant_yes], axis=-1).astype(np.float64)
-        empty = {at: "empty draft" for at, pair in enumerate(pairs) if not pair.hypothesis.strip()}
+        empty = empty_drafts(pairs)
         scored = [_scored(name, counts[:, at], kept, empty) for name, at, kept in self._views()]
         scored.append(_kappa(drafts, meant, empty))
         each = [_scored(f"F1 {label}", counts[:, [at]], "f1", empty) for at, label in enumerate(self.labels)]

@@ -15,7 +15,7 @@ from typing import Any, Final
 import numpy as np
 
 from reportgen.metrics.meteor import not_scored
-from reportgen.types import Array, Pair, Scored
+from reportgen.types import Array, Pair, Scored, empty_drafts
 
 _RADCLIQ: Final = (2.450143, -1.24521631, -1.65084536, -0.994771702)
 
@@ -36,7 +36,7 @@ class Sacrebleu:
             return [not_scored(name, len(pairs), "not scored: needs the package sacrebleu") for name in names]
         bleu: Any = importlib.import_module("sacrebleu.metrics").BLEU
 
-        empty = {at: "empty draft" for at, pair in enumerate(pairs) if not pair.hypothesis.strip()}
+        empty = empty_drafts(pairs)
         scored = []
         for name, lower in names.items():
             metric: Any = bleu(effective_order=True, lowercase=lower)
@@ -80,7 +80,7 @@ def radcliq(radgraph: Array, bertscore: Array, semb: Array) -> Array:
 
 
 def _mean(name: str, values: Array, pairs: Sequence[Pair]) -> Scored:
-    empty = {at: "empty draft" for at, pair in enumerate(pairs) if not pair.hypothesis.strip()}
+    empty = empty_drafts(pairs)
     sums = np.column_stack([values, np.ones(len(pairs))])
     values[list(empty)] = np.nan
     return Scored(name, values, sums, "mean", empty)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from corpora import ConfigError
-from corpora.config import apply_overrides, config_sha256, load_yaml, read_document
+from corpora.config import config_sha256, load_yaml, read_document
 
 
 class Strict(BaseModel):
@@ -199,10 +199,11 @@ def test_a_wrong_override_is_refused(write, override):
     assert f"--set {override}" in message
 
 
-def test_overrides_leave_the_original_alone():
-    data = {"a": {"b": [1, 2]}}
-    assert apply_overrides(data, ["a.b.1=9", "c.d=true"]) == {"a": {"b": [1, 9]}, "c": {"d": True}}
-    assert data == {"a": {"b": [1, 2]}}
+def test_overrides_reach_into_lists_and_make_what_is_not_there(write):
+    path = write("a: {b: [1, 2]}\n")
+    made = read_document(path, ["a.b.1=9", "c.d=true", "name=pilot"])
+    assert made.data == {"a": {"b": [1, 9]}, "c": {"d": True}, "name": "pilot"}
+    assert read_document(path).data == {"a": {"b": [1, 2]}}
 
 
 JSON = st.recursive(

@@ -3,10 +3,14 @@
 import json
 import os
 import random
+import re
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from html import unescape
+from urllib.parse import unquote
 
 import pytest
 
@@ -65,6 +69,43 @@ def test_figures_are_those_of_the_run_folders(whole):
         assert f'<a href="{name}" title="{name}: {" / ".join(place)}">{value:,}</a>' in text
 
 
+def test_every_figure_leads_to_its_run_with_command_configuration_and_inputs(whole):
+    text = (whole / "index.html").read_text(encoding="utf-8")
+    main, made = text.split('<section id="made">')
+    sections = re.split(r'<section id="[^"]*">', main)[1:]
+    assert len(sections) == 8
+    seen = 0
+    for section in sections:
+        manifests = [unquote(unescape(link)) for link in re.findall(r'\(<a href="([^"]*)">manifest</a>\)', section)]
+        figures = re.findall(r'<dd><a href="([^"]*)" title="', section)
+        sources = [unquote(unescape(link)) for link in figures + re.findall(r'[Ff]rom <a href="([^"]*)">', section)]
+        assert figures and manifests
+        for source in sources:
+            # the run folder that the file is in, or the table itself
+            near = [name for name in manifests if source.startswith(name.removesuffix("manifest.json").rstrip("."))]
+            assert near, source
+            found = json.loads((whole / max(near, key=len)).read_text())
+            assert found["command"][0] == "radloop" and "config" in found and "inputs" in found, source
+            assert all(given["sha256"] for given in found["inputs"])
+            seen += 1
+        assert "<dd></dd>" not in section
+    assert seen > 50
+    # and the commands of all runs, the demo's own as it was given
+    assert "radloop" in made and "--quick" in made and "--studies" in made
+
+
+def test_texts_on_the_page_are_escaped(whole, tmp_path):
+    shutil.copytree(whole, tmp_path / "demo")
+    drafts = tmp_path / "demo" / "drafts" / "drafter" / "drafts.jsonl"
+    records = [json.loads(line) for line in drafts.read_text().splitlines()]
+    hostile = "<script>alert('1')</script> \"></p> {{ 7 * 7 }}"
+    drafts.write_text("".join(json.dumps(record | {"text": hostile}) + "\n" for record in records))
+    ended = start(tmp_path)
+    assert ended.wait() == 0 and "0 stages" in ended.stderr.read()
+    text = (tmp_path / "demo" / "index.html").read_text(encoding="utf-8")
+    assert "&lt;script&gt;" in text and "<script" not in text and "{{ 7 * 7 }}" in text
+
+
 def test_killed_again_and_again_it_ends_with_the_same(whole, tmp_path):
     rng, kills, stages = random.Random(0), 0, set()
     while True:
@@ -89,7 +130,7 @@ def test_killed_again_and_again_it_ends_with_the_same(whole, tmp_path):
 
 
 def test_done_again_it_is_the_same(whole):
-    for run in ("scan", "trace", "predictions", "final/labels.csv"):
+    for run in ("audit", "drafter", "card", "pages", "scan", "trace", "predictions", "final/labels.csv"):
         done = subprocess.run(
             [*RADLOOP, "reproduce", f"demo/{run}"], cwd=whole.parent, capture_output=True, text=True, check=False
         )

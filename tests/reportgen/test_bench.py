@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
+from urllib.parse import unquote
 
 import numpy as np
 import pyarrow as pa
@@ -312,6 +314,10 @@ def test_show_writes_pages_that_need_no_network(radloop, scored, drafts, referen
     for page in (tmp_path / "runs" / "site").glob("*.html"):
         text = page.read_text()
         assert "<script" not in text and "src=" not in text and 'href="http' not in text
+        # from each figure to the run that it is of
+        links = re.findall(r'href="([^"]*)"', text)
+        assert all((page.parent / unquote(link)).is_file() for link in links) and links
+        assert page.name == "index.html" or "../mine/manifest.json" in links
     assert radloop("bench", "show", tmp_path / "runs" / "site").code == 2
 
 

@@ -38,6 +38,22 @@ def test_each_error_is_named(clinical, draft, error):
     assert kinds(clinical, draft, "Small left pleural effusion. Mild cardiomegaly. No pneumothorax.") == {error}
 
 
+@pytest.mark.parametrize("draft", ["", "   ", ".....", "- - -", "\u2026 \u2014"])
+def test_a_draft_without_a_word_is_an_empty_draft(clinical, draft):
+    # by its findings alone it would be nearly right: silence costs little where the reference is normal
+    normal = "The heart is normal in size. The lungs are clear. No pleural effusion or pneumothorax."
+    assert clinical.compare(draft, normal).score > 0.7
+    scored = clinical.score([Pair("a", draft, (normal,)), Pair("b", normal, (normal,))])[0]
+    assert scored.reasons == {0: "empty draft"} and scored.unscored == 1
+    assert scored.total() == pytest.approx(scored.values[1] / 2)
+
+
+@pytest.mark.parametrize("draft", ["Clear.", "\u5fc3\u81df\u306f\u6b63\u5e38\u3067\u3059\u3002", "4 cm"])
+def test_a_draft_of_one_word_is_none(clinical, draft):
+    scored = clinical.score([Pair("a", draft, ("The lungs are clear.",))])[0]
+    assert scored.unscored == 0 and scored.values[0] == clinical.compare(draft, "The lungs are clear.").score
+
+
 # reference, the draft that a radiologist prefers, the other one
 RANKED = [
     ("Right tension pneumothorax. Mild degenerative changes of the spine.", "Right tension pneumothorax.",

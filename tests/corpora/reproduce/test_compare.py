@@ -110,3 +110,47 @@ def test_equal_values_are_the_same_and_others_are_told(tmp_path_factory, one, ot
     new.write_text(json.dumps({"value": [other, "!"], "more": 1}))
     (found,) = compare_runs(old, new, moved)
     assert found.verdict == "differs" and found.why
+
+
+def test_links_out_of_a_page_count_by_where_they_lead(tmp_path):
+    old, new = tmp_path / "board", tmp_path / "again" / "board"
+    for folder, up in ((old, ".."), (new, "../..")):
+        folder.mkdir(parents=True)
+        (folder / "a.html").write_text(f'<a href="{up}/scores/mine/manifest.json">mine</a>')
+    assert verdicts(old, new) == {"a.html": ("same", "")}
+    (new / "a.html").write_text('<a href="../../scores/other/manifest.json">mine</a>')
+    assert verdicts(old, new) == {"a.html": ("differs", "other words")}
+
+
+def test_a_path_that_names_the_run_twice_is_one_path(tmp_path):
+    # relative in one run, from the root in the other
+    old, new = tmp_path / "audit", tmp_path / "again" / "audit"
+    for folder, path in ((old, "audit/audit.json"), (new, f"{new}/audit.json")):
+        folder.mkdir(parents=True)
+        (folder / "manifest.json").write_text(json.dumps({"directory": str(tmp_path), "inputs": [{"path": path}]}))
+    assert verdicts(old, new) == {"manifest.json": ("same", "")}
+
+
+def report(path, text, modality="SR", time="101010"):
+    from pydicom.dataset import Dataset, FileMetaDataset
+    from pydicom.uid import ExplicitVRLittleEndian, generate_uid
+
+    made = Dataset()
+    made.file_meta = FileMetaDataset()
+    made.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    made.SOPClassUID, made.SOPInstanceUID = "1.2.840.10008.5.1.4.1.1.88.11", generate_uid()
+    made.Modality, made.ContentTime, made.PatientComments = modality, time, text
+    made.save_as(path, enforce_file_format=True)
+
+
+def test_structured_reports_count_by_what_they_say_and_films_to_the_byte(two):
+    old, new = two
+    for folder, time in ((old, "101010"), (new, "111111")):
+        report(folder / "sr.dcm", "no effusion", time=time)
+        report(folder / "film.dcm", "", "DX", time=time)
+        (folder / "none.dcm").write_bytes(f"no DICOM {time}".encode())
+    found = verdicts(old, new)
+    assert found["sr.dcm"] == ("same", "")
+    assert found["film.dcm"] == found["none.dcm"] == ("differs", "other bytes")
+    report(new / "sr.dcm", "effusion")
+    assert verdicts(old, new)["sr.dcm"][0] == "differs" and "effusion" not in verdicts(old, new)["sr.dcm"][1]

@@ -1,6 +1,7 @@
 """radloop reproduce: a run done again from its manifest, and compared."""
 
 import json
+import os
 import shutil
 
 import pytest
@@ -150,3 +151,35 @@ def test_a_run_that_was_moved(radloop, labeled, tmp_path):
     shutil.copy(labeled, moved)
     shutil.copy(tmp_path / "labels.csv.manifest.json", tmp_path / "kept" / "mine.csv.manifest.json")
     assert radloop("reproduce", moved).code == 0
+
+
+def test_what_came_later_is_no_part_of_a_run(radloop, labeled, tmp_path):
+    assert radloop("label", "run", "reports.csv", "-o", "run").code == 0
+    (tmp_path / "run" / "notes.txt").write_text("read on Monday")
+    (tmp_path / "labels.csv.notes.txt").write_text("read on Tuesday")
+    assert radloop("reproduce", tmp_path / "run").code == 0
+    assert radloop("reproduce", labeled).code == 0
+    # what was there before the manifest, and is not made again, is missing
+    os.utime(tmp_path / "run" / "notes.txt", (1, 1))
+    code, out, _ = radloop("reproduce", tmp_path / "run", "-o", tmp_path / "third")
+    assert (code, out) == (1, "missing: notes.txt\n")
+
+
+def test_a_manifest_that_keeps_places_back_asks_for_the_command(radloop, labeled, tmp_path):
+    def keep_back(made):
+        made.pop("directory")
+        made.update(nameless=True, command=["radloop", "label", "run", "-o"])
+
+    edit(tmp_path / "labels.csv.manifest.json", keep_back)
+    code, _, err = radloop("reproduce", labeled)
+    assert code == 2 and "keeps the places of its run back" in err and "-- radloop" in err
+    words = ("label", "run", "reports.csv", "-o", "labels.csv", "--evidence", "why.jsonl")
+    assert radloop("reproduce", labeled, "-o", tmp_path / "new.csv", "--", "radloop", *words).code == 1
+    assert (tmp_path / "new.csv").read_bytes() == labeled.read_bytes()
+
+
+@pytest.mark.parametrize("earlier", ["audit plan", [1], [{"inputs": []}]])
+def test_steps_that_are_none_are_refused(radloop, labeled, tmp_path, earlier):
+    edit(tmp_path / "labels.csv.manifest.json", lambda made: made.update(earlier=earlier))
+    code, _, err = radloop("reproduce", labeled)
+    assert code == 2 and err.startswith("[reproduce.manifest]")
