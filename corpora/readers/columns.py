@@ -15,14 +15,17 @@ from corpora.readers.options import ReadOptions
 _IDS: Final = (
     "study_id", "studyid", "id", "uid", "report_id", "reportid", "exam_id", "accession", "accession_number",
     "accession_no", "accessionnumber", "study_uid", "study_instance_uid", "studyinstanceuid", "dicom_id",
+    "note_id", "study",
 )  # fmt: skip
 _TEXTS: Final = (
     "report", "text", "report_text", "reporttext", "full_report", "full_text", "radiology_report", "reports",
+    "narrative", "report_body", "note_text",
 )  # fmt: skip
 _PATIENTS: Final = ("patient_id", "subject_id", "patientid", "subjectid")
 _SECTIONS: Final = {
-    "findings": "findings", "finding": "findings", "report_findings": "findings",
+    "findings": "findings", "finding": "findings", "report_findings": "findings", "section_findings": "findings",
     "impression": "impression", "impressions": "impression", "report_impression": "impression",
+    "section_impression": "impression",
     "conclusion": "impression", "conclusions": "impression", "opinion": "impression",
     "findings_impression": "findings_impression", "findings_and_impression": "findings_impression",
     "indication": "indication", "indications": "indication", "clinical_indication": "indication",
