@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -19,16 +19,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from corpora.errors import DataError
+from corpora.label_columns import id_place, may_hold_labels, spelled_as
 from corpora.labels import parse_cell
 
 #: What a blank is in ``LabelMatrix.states``.
 BLANK_CELL: Final = -2
 
-_IDS: Final = ("study_id", "id")
-_NOT_LABELS: Final = frozenset({
-    *_IDS, "patient_id", "subject_id", "image_id", "dicom_id", "report", "reports", "text", "report impression", "path",
-    "split", "sex", "age", "view", "frontal/lateral", "ap/pa",
-})  # fmt: skip
 _SUFFIXES: Final = (".csv", ".parquet", ".jsonl")
 
 
@@ -53,6 +49,12 @@ class LabelMatrix:
         places = [self.labels.index(label) for label in labels]
         return LabelMatrix(self.path, self.ids, tuple(labels), self.states[:, places], self.rows)
 
+    def named_as(self, known: Collection[str]) -> LabelMatrix:
+        """The table with its ids as ``known`` spells them: see ``corpora.label_columns.spelled_as``."""
+        ids = tuple(spelled_as(known, self.ids))
+        rows = self.rows if ids == self.ids else {study_id: at for at, study_id in enumerate(ids)}
+        return LabelMatrix(self.path, ids, self.labels, self.states, rows)
+
 
 def read_label_matrix(path: Path | str) -> LabelMatrix:
     """Read a label table (.csv, .parquet or .jsonl), or the one in a run folder.
@@ -63,9 +65,14 @@ def read_label_matrix(path: Path | str) -> LabelMatrix:
     ``data.json``, ``data.encoding``, ``data.parquet``, ``data.empty``.
     """
     file = table_file(Path(path))
+    return _matrix(file, label_rows(file))
+
+
+def label_rows(file: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Study id and cells by label of each row of a table, as they are written. Raises as ``read_label_matrix``."""
     readers = {".csv": _csv_rows, ".jsonl": _jsonl_rows, ".parquet": _parquet_rows}
     try:
-        return _matrix(file, readers[file.suffix.lower()](file))
+        yield from readers[file.suffix.lower()](file)
     except UnicodeDecodeError as error:
         raise DataError("data.encoding", "the label table is not UTF-8", where=str(file)) from error
     except OSError as error:
@@ -120,23 +127,32 @@ def _state(cell: object, known: dict[object, int], label: str, where: str) -> in
     try:
         state = parse_cell("" if cell is None else str(cell))
     except ValueError:
-        # the cell may hold a report, if the table is of reports
-        message = f"the cell of {label!r} is none of 1, 0, -1 and empty"
-        raise DataError("data.cell", message, where=where) from None
+        raise no_state(label, where) from None
     known[cell] = BLANK_CELL if state is None else state
     return known[cell]
 
 
+def no_state(label: str, where: str) -> DataError:
+    """The error for a cell that holds no state; what it holds may be a report, and is not said."""
+    hint = "take columns that are no labels out of the table"
+    return DataError("data.cell", f"the cell of {label!r} is none of 1, 0, -1 and empty", where=where, hint=hint)
+
+
 def _id_column(names: Sequence[str], path: Path) -> str:
-    for wanted in _IDS:
-        for name in names:
-            if name.strip().lower() == wanted:
-                return name
-    raise DataError("data.column", "no column study_id", where=str(path))
+    place = id_place(names)
+    if place is None:
+        raise no_ids(path)
+    return names[place]
+
+
+def no_ids(path: Path) -> DataError:
+    """The error for a label table without a column of ids."""
+    hint = "give it a column study_id: the first row is the header"
+    return DataError("data.column", "no column of study ids", where=str(path), hint=hint)
 
 
 def _labels(names: Iterable[str]) -> list[str]:
-    return [name for name in names if name and name.strip().lower() not in _NOT_LABELS]
+    return [name for name in names if may_hold_labels(name)]
 
 
 def _csv_rows(path: Path) -> _Rows:

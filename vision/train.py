@@ -25,6 +25,7 @@ from corpora.config import config_sha256
 from corpora.errors import RunError
 from corpora.label_table import read_label_matrix
 from corpora.runs import OutputTarget, atomic_writer, discard_work, hash_input, output_target, write_manifest, writing
+from corpora.store import read_rows
 from vision.calibrate import study_probabilities, temperatures, validation_table
 from vision.checkpoint import Epoch, changed_run
 from vision.data import gather, open_cache, refuse_same_films, rejects_of
@@ -93,7 +94,7 @@ def train(
     if resume and target.complete and target.table.is_file():
         return _untouched(target, recipe, inputs)
     within = allowance(max_failures)
-    table = read_label_matrix(labels)
+    table = read_label_matrix(labels).named_as({row["study_id"] for row in read_rows(corpus, ["study_id"])})
     gathered = gather(corpus, table if recipe.labels is None else table.only(recipe.labels), split, recipe.views)
     accelerator = accelerator_of(recipe.training.precision, recipe.tracker, "vision train", target.out)
     begin_together(accelerator, target, resume=resume)

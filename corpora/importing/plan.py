@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from corpora import registry
 from corpora.errors import ConfigError, DataError, RadloopError
 from corpora.importing.layouts import LAYOUTS, mapping_columns
+from corpora.importing.names import FILM_SUFFIXES
 from corpora.importing.tables import FilmTable, first_line, sniff
 from corpora.importing.walk import has_film_suffix, may_be_film, may_be_table, walk
 from corpora.readers import ReadOptions, detect
@@ -30,6 +31,8 @@ Join = Literal["auto", "study_uid", "accession", "layout", "mapping"]
 FILM_FORMATS: Final = ("films", "dicom", *dict.fromkeys(layout.name for layout in LAYOUTS if layout.name != "films"))
 _AUTO: Final = "auto"
 _HEAD: Final = 4096
+# of the files of a kind, where a few tell
+_LOOKED_AT: Final = 64
 # tables deeper down are of something else
 _TABLE_DEPTH: Final = 3
 
@@ -88,7 +91,7 @@ class _Seen:
     tables: list[str] = field(default_factory=list)
     openi: bool = False
     mimic: bool = False
-    texts: bool = False
+    texts: list[str] = field(default_factory=list)
 
 
 def make_plan(run: ImportRun, out: Path) -> list[Source]:
@@ -155,9 +158,8 @@ def _folder(path: str, name: str, format_: str | None, run: ImportRun, out: Path
     seen = _look_through(Path(path), out)
     layout = None if format_ in (None, "films", "dicom") else format_
     tables, reports = _tables_in(path, seen, layout, run, number) if format_ not in ("films", "dicom") else ([], [])
-    has_films = seen.films or format_ in FILM_FORMATS or any(_is_film(Path(path, one)) for one in seen.maybe[:64])
-    # beside anything else, text files tell about it
-    texts = seen.texts and not (has_films or seen.openi or seen.mimic or reports or tables)
+    has_films = _holds_films(Path(path), seen, format_)
+    texts = _holds_texts(Path(path), seen, has_films or bool(tables)) and not reports
     if not (has_films or seen.openi or seen.mimic or texts or reports or tables):
         raise DataError(
             "data.empty", "the folder holds neither films (DICOM, PNG, JPEG) nor reports", where=path,
@@ -196,10 +198,23 @@ def _look_through(root: Path, out: Path) -> _Seen:
         elif TXT.search(path):
             seen.mimic = True
         elif wanted_name(path, TEXTS):
-            seen.texts = True
-        elif may_be_film(path) and len(seen.maybe) < 64:
+            if len(seen.texts) < _LOOKED_AT:
+                seen.texts.append(path)
+        elif may_be_film(path) and len(seen.maybe) < _LOOKED_AT:
             seen.maybe.append(path)
     return seen
+
+
+def _holds_films(root: Path, seen: _Seen, format_: str | None) -> bool:
+    return bool(seen.films) or format_ in FILM_FORMATS or any(_is_film(root / one) for one in seen.maybe[:_LOOKED_AT])
+
+
+def _holds_texts(root: Path, seen: _Seen, beside_films: bool) -> bool:
+    """Whether text files are the reports: there is nothing else, or most are named as films beside them are."""
+    if seen.openi or seen.mimic or not seen.texts or not beside_films:
+        return bool(seen.texts) and not (seen.openi or seen.mimic)
+    stems = [str(root / text)[: -len(".txt")] for text in seen.texts]
+    return 2 * sum(any(Path(stem + end).is_file() for end in ("", *FILM_SUFFIXES)) for stem in stems) > len(stems)
 
 
 def _is_openi(path: Path) -> bool:

@@ -111,7 +111,7 @@ def _labels(studies: Sequence[StudyFacts], table: Path | str | None) -> Mapping[
     from corpora.specs.labels import read_label_table
 
     if table is not None:
-        return read_label_table(table).labels
+        return read_label_table(table, {study.study_id for study in studies}).labels
     return {study.study_id: study.labels for study in studies if study.labels is not None}
 
 

@@ -132,3 +132,23 @@ def test_what_must_be_made_readable_first_says_how(tmp_path: Path, name: str, hi
     with pytest.raises(DataError) as caught:
         detect(str(tmp_path / name))
     assert hint in caught.value.hint
+
+
+def test_text_files_named_as_the_films_beside_them_are_their_reports(tmp_path: Path) -> None:
+    from PIL import Image
+
+    from corpora.importing import import_corpus
+    from corpora.store import read_studies
+
+    folder = tmp_path / "films"
+    folder.mkdir()
+    for grey, name in enumerate(("a1", "a2")):
+        Image.new("L", (80, 80), grey).save(folder / f"{name}.png")
+    (folder / "notes.txt").write_text("About this folder.")
+    import_corpus([str(folder)], tmp_path / "films-alone")
+    assert all(study.report is None for study in read_studies(tmp_path / "films-alone"))
+    for name in ("a1", "a2"):
+        (folder / f"{name}.txt").write_text("Clear.")
+    import_corpus([str(folder)], tmp_path / "both")
+    joined = {study.study_id: len(study.images) for study in read_studies(tmp_path / "both") if study.report}
+    assert joined == {"a1": 1, "a2": 1, "notes": 0}
