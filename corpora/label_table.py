@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from corpora.errors import DataError
 from corpora.label_columns import id_place, may_hold_labels, spelled_as
 from corpora.labels import parse_cell
+from corpora.readers.corpus import is_corpus
 
 #: What a blank is in ``LabelMatrix.states``.
 BLANK_CELL: Final = -2
@@ -57,7 +58,7 @@ class LabelMatrix:
 
 
 def read_label_matrix(path: Path | str) -> LabelMatrix:
-    """Read a label table (.csv, .parquet or .jsonl), or the one in a run folder.
+    """Read a label table (.csv, .parquet or .jsonl), or the one in a run folder, or the labels that came with a corpus.
 
     A JSONL line is ``{"study_id": ..., "labels": {LABEL: state}}`` or has the labels beside the id; a label that a line
     does not name is blank. Raises ``DataError``: ``data.file``, ``data.format``, ``data.column`` without a column of
@@ -70,6 +71,9 @@ def read_label_matrix(path: Path | str) -> LabelMatrix:
 
 def label_rows(file: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
     """Study id and cells by label of each row of a table, as they are written. Raises as ``read_label_matrix``."""
+    if file.is_dir():
+        yield from _corpus_rows(file)
+        return
     readers = {".csv": _csv_rows, ".jsonl": _jsonl_rows, ".parquet": _parquet_rows}
     try:
         yield from readers[file.suffix.lower()](file)
@@ -80,8 +84,10 @@ def label_rows(file: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
 
 
 def table_file(path: Path) -> Path:
-    """The label table that ``path`` is, or that lies in the run folder ``path``."""
+    """The label table that ``path`` is, or that lies in the run folder ``path``; a corpus is its own."""
     if path.is_dir():
+        if is_corpus(str(path)):
+            return path
         found = [path / f"labels{end}" for end in _SUFFIXES if (path / f"labels{end}").is_file()]
         if not found:
             raise DataError("data.file", "the folder holds no label table", where=str(path))
@@ -153,6 +159,16 @@ def no_ids(path: Path) -> DataError:
 
 def _labels(names: Iterable[str]) -> list[str]:
     return [name for name in names if may_hold_labels(name)]
+
+
+def _corpus_rows(path: Path) -> _Rows:
+    from corpora.specs.facts import read_facts
+
+    rows = [(study.study_id, study.labels) for study in read_facts(path) if study.labels is not None]
+    if not rows:
+        hint = "label its reports: radloop label run CORPUS -o labels.csv"
+        raise DataError("data.empty", "no study of the corpus came with labels", where=str(path), hint=hint)
+    yield from rows
 
 
 def _csv_rows(path: Path) -> _Rows:

@@ -24,6 +24,7 @@ from corpora.allowance import allowance
 from corpora.config import config_sha256
 from corpora.errors import RunError
 from corpora.label_table import read_label_matrix
+from corpora.readers.corpus import is_corpus
 from corpora.runs import OutputTarget, atomic_writer, discard_work, hash_input, output_target, write_manifest, writing
 from corpora.store import read_rows
 from vision.calibrate import study_probabilities, temperatures, validation_table
@@ -138,8 +139,9 @@ def _folder(out: Path) -> OutputTarget:
 
 def _inputs(corpus: Path, labels: Path, split: Path | None, confusion: Path | None) -> list[Path | str]:
     # what is in the corpus is in its manifest; its films are not hashed once more
-    parts = split or corpus / "split.csv"
-    return [path for path in (corpus / "manifest.json", labels, parts, confusion) if path is not None and path.exists()]
+    table = labels / "manifest.json" if is_corpus(str(labels)) else labels
+    read = dict.fromkeys((corpus / "manifest.json", table, split or corpus / "split.csv", confusion))
+    return [path for path in read if path is not None and path.exists()]
 
 
 def _untouched(target: OutputTarget, recipe: VisionRecipe, inputs: Sequence[Path | str]) -> TrainSummary:

@@ -42,8 +42,11 @@ def read_label_table(path: Path | str, known: Collection[str] = ()) -> LabelTabl
             raise DataError("data.duplicate", "the study id occurs twice", where=f"{path}, row {number}")
         columns |= dict.fromkeys(cells)
         labels[study_id] = _states(cells, f"{path}, row {number}")
+    if labels and not columns and path.suffix.lower() in (".csv", ".parquet"):
+        raise DataError("data.column", "the table has no column of labels", where=str(path))
     named = dict(zip(spelled_as(known, labels), labels.values(), strict=True))
-    return LabelTable(path, None if path.suffix.lower() == ".jsonl" else tuple(columns), named)
+    sparse = path.is_dir() or path.suffix.lower() == ".jsonl"
+    return LabelTable(path, None if sparse else tuple(columns), named)
 
 
 def _states(cells: Mapping[str, Any], where: str) -> dict[str, int]:

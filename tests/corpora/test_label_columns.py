@@ -50,6 +50,28 @@ def test_studies_of_mimic_are_one_with_and_without_their_letter(tmp_path: Path) 
     assert read_label_matrix(gold).named_as({"50414267", "s53189527"}).ids == ("50414267", "53189527")
 
 
+def test_a_corpus_is_the_table_of_the_labels_that_came_with_it(tmp_path: Path) -> None:
+    from PIL import Image
+
+    from corpora.importing import import_corpus
+
+    for at, patient in enumerate(("patient00001", "patient00002"), 1):
+        film = tmp_path / f"CheXpert-v1.0-small/train/{patient}/study{at}/view1_frontal.jpg"
+        film.parent.mkdir(parents=True)
+        Image.new("L", (80, 80), 20 * at).save(film)
+    (tmp_path / "CheXpert-v1.0-small" / "train.csv").write_text(CHEXPERT)
+    import_corpus([str(tmp_path / "CheXpert-v1.0-small")], tmp_path / "corpus")
+    matrix = read_label_matrix(tmp_path / "corpus")
+    assert matrix.ids == ("patient00001/study1", "patient00002/study2")
+    assert matrix.only(["No Finding", "Edema"]).states.tolist() == [[1, -2], [-2, -1]]
+    assert read_label_table(tmp_path / "corpus").labels["patient00002/study2"] == {"Edema": -1}
+    (tmp_path / "texts").mkdir()
+    (tmp_path / "texts" / "a.txt").write_text("Clear.")
+    import_corpus([str(tmp_path / "texts")], tmp_path / "bare")
+    with pytest.raises(DataError, match="came with labels"):
+        read_label_matrix(tmp_path / "bare")
+
+
 def test_a_table_without_ids_says_what_to_do(tmp_path: Path) -> None:
     path = tmp_path / "labels.csv"
     path.write_text("Edema,Fracture\n1,0\n")
