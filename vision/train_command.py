@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 
 def train_cli(
     corpus: Annotated[Path, typer.Option(metavar="CORPUS", help="Corpus folder with the films.")],
-    labels: Annotated[Path, typer.Option(metavar="LABELS", help="Label table of its studies, or the corpus: its own labels.")],
+    labels: Annotated[
+        Path, typer.Option(metavar="LABELS", help="Label table of its studies, or the corpus: its own labels.")
+    ],
     out: Annotated[Path, typer.Option("-o", "--out", metavar="RUN", help="Folder for the model.")],
     config: Annotated[str, typer.Option(metavar="NAME|FILE", help="Recipe: shipped, or a file.")] = "vision/resnet50",
     set_: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change the recipe.")] = None,
