@@ -143,7 +143,7 @@ def _not_utf8(source: str, line: int, encoding: str) -> DataError:
         "data.encoding",
         f"the text is not {encoding}",
         where=f"{source}, line {line}",
-        hint="name its encoding, such as --encoding latin-1",
+        hint="name its encoding, such as --encoding latin-1, or cp1252 of Windows",
     )
 
 
