@@ -77,7 +77,7 @@ def _summary(kind: str, name: str) -> str:
 app: Final = typer.Typer(
     cls=_Umbrella,
     name="radloop",
-    help="Corpora of chest films and reports; labels for the reports, with evidence; how good the labels are.",
+    help="Chest X-ray research: reports and films to labels, their audit, a vision model, draft reports, benchmarks.",
     add_completion=False,
     no_args_is_help=True,
     rich_markup_mode=None,
