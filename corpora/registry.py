@@ -98,7 +98,8 @@ def origin(entry: EntryPoint) -> str:
 def summary(entry: EntryPoint) -> str:
     """The first line of the target's docstring, or of its ``help`` if a call makes it, else of its module's.
 
-    Up to the end of the sentence, where that is longer. Read without importing either; without the name in front, which whoever asks knows.
+    Up to the end of the sentence, where that is longer. Read without importing either; without the name in front, which
+    whoever asks knows.
     """
     path, _ = _source(entry)
     node = _definition(path, entry.attr)
