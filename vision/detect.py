@@ -16,7 +16,7 @@ import hashlib
 import json
 import re
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -30,6 +30,8 @@ from corpora.accelerating import quiet
 from corpora.errors import ConfigError, DataError, RadloopError
 from corpora.images.files import read_any
 from corpora.images.fit import Transform, fit
+from corpora.label_table import read_label_matrix
+from corpora.readers.columns import fold
 from corpora.runs import OutputTarget, atomic_writer, begin, discard_work, output_target, write_manifest, writing
 from corpora.types import Provenance, Reject
 from vision.box_overlay import drawn_film
@@ -46,7 +48,8 @@ _BATCH: Final = 16
 class Finding:
     """How boxes are found and written: the least score written and drawn, the most boxes of a film, the overlap from
     which the surer of two boxes of a label stands alone, the longer side of overlays (0 for the film's), the part of a
-    corpus' split, whether structured reports are written."""
+    corpus' split, whether structured reports are written. ``normal`` is a label table whose studies with No Finding get
+    no boxes: a first stage that passes on what it does not take for normal, as in VinDr-CXR."""
 
     least: float = 0.01
     draw: float = 0.3
@@ -55,6 +58,7 @@ class Finding:
     longest: int = 1024
     part: str = ""
     reports: bool = False
+    normal: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +114,7 @@ def detect(
                           where="--least, --draw, --nms, --most")  # fmt: skip
     model = load_detector(run)
     films = films_of(source, model.config.views, asked.part)
+    normal = set() if asked.normal is None else normal_studies(asked.normal, films)
     target = output_target(out, "detections.csv")
     if not target.is_folder:
         raise ConfigError("config.value", "detections go into a folder, not a table", where=str(out))
@@ -118,7 +123,7 @@ def detect(
     looked: list[Looked] = []
     found: list[Detection] = []
     drawn = reports = 0
-    for film, pixels, boxes in _found(model, films, asked, rejects):
+    for film, pixels, boxes in _found(model, films, asked, normal, rejects):
         looked.append(_looked(film, pixels))
         found += boxes
         drawn += _draw(target, film, pixels, boxes, asked)
@@ -131,7 +136,8 @@ def detect(
     seconds = time.monotonic() - began
     write_manifest(
         target.manifest, command=list(command), config={"run": str(run), "source": str(source)},
-        inputs=[Path(run) / "model.safetensors"], wall_seconds=seconds, packages=_PACKAGES,
+        inputs=[Path(run) / "model.safetensors", *([asked.normal] if asked.normal else [])],
+        wall_seconds=seconds, packages=_PACKAGES,
         counts={"films": len(looked), "boxes": len(found), "drawn": drawn, "reports": reports,
                 "rejected": len(rejects)},
     )  # fmt: skip
@@ -140,27 +146,58 @@ def detect(
     return DetectSummary(target.out, len(looked), len(found), drawn, reports, len(rejects), seconds)
 
 
+def normal_studies(table: Path, films: Sequence[FilmFile]) -> set[str]:
+    """The studies of ``films`` that a label table calls No Finding.
+
+    Raises ``DataError`` as ``read_label_matrix``, ``data.column`` without such a label, ``vision.no_match`` if no film
+    is of a study in the table.
+    """
+    studies = {film.study_id for film in films if film.study_id}
+    found = read_label_matrix(table).named_as(studies)
+    label = next((name for name in found.labels if fold(name) == "no_finding"), None)
+    if label is None:
+        raise DataError("data.column", "the table has no label No Finding", where=str(table))
+    if not studies & found.rows.keys():
+        raise DataError("vision.no_match", "no film is of a study in the table", where=str(table),
+                        hint="radloop vision predict CLASSIFIER SOURCE --decide TABLE makes one")  # fmt: skip
+    states = found.only([label]).states[:, 0]
+    return {study for study in studies if study in found.rows and states[found.rows[study]] == 1}
+
+
+_Ready = tuple[FilmFile, NDArray[np.uint16], NDArray[np.uint16], Transform]
+
+
 def _found(
-    model: FilmDetector, films: Sequence[FilmFile], asked: Finding, rejects: list[Reject]
+    model: FilmDetector, films: Sequence[FilmFile], asked: Finding, normal: Container[str | None], rejects: list[Reject]
 ) -> Iterator[tuple[FilmFile, NDArray[np.uint16], list[Detection]]]:
-    side, labels = model.config.image_size, model.config.label_names
-    read = _read(films, side, rejects)
+    read = _read(films, model.config.image_size, rejects)
     while batch := list(islice(read, _BATCH)):
-        # rounded as in training, so that a film has the boxes it has there
-        squares = np.rint(np.stack([square for _, _, square, _ in batch]) / 257).astype(np.float32) / 255
-        with torch.inference_mode():
-            out = model(torch.from_numpy(squares)[:, None].to(model.device))
-        logits, shares = out.logits.float().cpu().numpy(), out.pred_boxes.float().cpu().numpy()
-        for at, (film, pixels, _, transform) in enumerate(batch):
-            boxes = boxes_found(
+        boxes = iter(_boxes(model, [one for one in batch if one[0].study_id not in normal], asked))
+        for film, pixels, _, _ in batch:
+            yield film, pixels, [] if film.study_id in normal else next(boxes)
+
+
+def _boxes(model: FilmDetector, batch: Sequence[_Ready], asked: Finding) -> list[list[Detection]]:
+    if not batch:
+        return []
+    labels = model.config.label_names
+    # rounded as in training, so that a film has the boxes it has there
+    squares = np.rint(np.stack([square for _, _, square, _ in batch]) / 257).astype(np.float32) / 255
+    with torch.inference_mode():
+        out = model(torch.from_numpy(squares)[:, None].to(model.device))
+    logits, shares = out.logits.float().cpu().numpy(), out.pred_boxes.float().cpu().numpy()
+    return [
+        [
+            Detection(film.image_id, labels[label], box, score)
+            for label, box, score in boxes_found(
                 logits[at], shares[at], transform, most=asked.most, least=asked.least, nms=asked.nms
-            )  # fmt: skip
-            yield film, pixels, [Detection(film.image_id, labels[label], box, score) for label, box, score in boxes]
+            )
+        ]
+        for at, (film, _, _, transform) in enumerate(batch)
+    ]
 
 
-def _read(
-    films: Sequence[FilmFile], side: int, rejects: list[Reject]
-) -> Iterator[tuple[FilmFile, NDArray[np.uint16], NDArray[np.uint16], Transform]]:
+def _read(films: Sequence[FilmFile], side: int, rejects: list[Reject]) -> Iterator[_Ready]:
     for film in films:
         try:
             pixels = read_any(film.path)
