@@ -9,11 +9,13 @@ Columns that hold no states (``patient_id``, ``Reports``) are left out here.
 from __future__ import annotations
 
 import csv
+import gzip
 import json
+import zlib
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TextIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +29,7 @@ from corpora.readers.corpus import is_corpus
 BLANK_CELL: Final = -2
 
 _SUFFIXES: Final = (".csv", ".parquet", ".jsonl")
+_READ: Final = (*_SUFFIXES, ".tsv")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,12 +61,12 @@ class LabelMatrix:
 
 
 def read_label_matrix(path: Path | str) -> LabelMatrix:
-    """Read a label table (.csv, .parquet or .jsonl), or the one in a run folder, or the labels that came with a corpus.
+    """Read a label table (.csv, .tsv, .jsonl, these also as .gz, or .parquet), the one in a run folder, a corpus's own.
 
     A JSONL line is ``{"study_id": ..., "labels": {LABEL: state}}`` or has the labels beside the id; a label that a line
     does not name is blank. Raises ``DataError``: ``data.file``, ``data.format``, ``data.column`` without a column of
     ids or of labels, ``data.id``, ``data.duplicate``, ``data.cell`` for a cell that is no state, ``data.csv``,
-    ``data.json``, ``data.encoding``, ``data.parquet``, ``data.empty``.
+    ``data.gzip``, ``data.json``, ``data.encoding``, ``data.parquet``, ``data.empty``.
     """
     file = table_file(Path(path))
     return _matrix(file, label_rows(file))
@@ -74,9 +77,11 @@ def label_rows(file: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
     if file.is_dir():
         yield from _corpus_rows(file)
         return
-    readers = {".csv": _csv_rows, ".jsonl": _jsonl_rows, ".parquet": _parquet_rows}
+    readers = {".csv": _csv_rows, ".tsv": _csv_rows, ".jsonl": _jsonl_rows, ".parquet": _parquet_rows}
     try:
-        yield from readers[file.suffix.lower()](file)
+        yield from readers[kind_of(file)](file)
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise DataError("data.gzip", "not gzip, or cut off", where=str(file)) from error
     except UnicodeDecodeError as error:
         raise DataError("data.encoding", "the label table is not UTF-8", where=str(file)) from error
     except OSError as error:
@@ -94,9 +99,24 @@ def table_file(path: Path) -> Path:
         return found[0]
     if not path.is_file():
         raise DataError("data.file", "there is no such label table", where=str(path))
-    if path.suffix.lower() not in _SUFFIXES:
-        raise DataError("data.format", "a label table is .csv, .jsonl or .parquet", where=str(path))
+    if kind_of(path) not in _READ or path.name.lower().endswith(".parquet.gz"):
+        raise DataError("data.format", "a label table is .csv, .tsv, .jsonl or .parquet", where=str(path))
     return path
+
+
+def kind_of(path: Path) -> str:
+    """The ending of a table's name, that of gzip left out: ``.csv``.
+
+    >>> kind_of(Path("mimic-cxr-2.0.0-chexpert.csv.gz"))
+    '.csv'
+    """
+    return Path(path.name.lower().removesuffix(".gz")).suffix
+
+
+def _open(path: Path) -> TextIO:
+    if path.suffix.lower() == ".gz":
+        return gzip.open(path, "rt", encoding="utf-8-sig", newline="")
+    return path.open(encoding="utf-8-sig", newline="")
 
 
 _Rows = Iterator[tuple[str, Mapping[str, Any]]]
@@ -173,8 +193,8 @@ def _corpus_rows(path: Path) -> _Rows:
 
 def _csv_rows(path: Path) -> _Rows:
     csv.field_size_limit(2**31 - 1)
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        rows = csv.reader(file, strict=True)
+    with _open(path) as file:
+        rows = csv.reader(file, delimiter="\t" if kind_of(path) == ".tsv" else ",", strict=True)
         try:
             names = next(rows, [])
             key = names.index(_id_column(names, path))
@@ -192,7 +212,7 @@ def _csv_rows(path: Path) -> _Rows:
 
 
 def _jsonl_rows(path: Path) -> _Rows:
-    with path.open(encoding="utf-8-sig") as file:
+    with _open(path) as file:
         for number, line in enumerate(file, 1):
             if not line.strip():
                 continue

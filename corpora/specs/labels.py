@@ -9,7 +9,7 @@ from typing import Any
 
 from corpora.errors import DataError
 from corpora.label_columns import spelled_as
-from corpora.label_table import label_rows, no_state, table_file
+from corpora.label_table import kind_of, label_rows, no_state, table_file
 from corpora.labels import parse_cell
 
 
@@ -42,10 +42,10 @@ def read_label_table(path: Path | str, known: Collection[str] = ()) -> LabelTabl
             raise DataError("data.duplicate", "the study id occurs twice", where=f"{path}, row {number}")
         columns |= dict.fromkeys(cells)
         labels[study_id] = _states(cells, f"{path}, row {number}")
-    if labels and not columns and path.suffix.lower() in (".csv", ".parquet"):
+    sparse = path.is_dir() or kind_of(path) == ".jsonl"
+    if labels and not columns and not sparse:
         raise DataError("data.column", "the table has no column of labels", where=str(path))
     named = dict(zip(spelled_as(known, labels), labels.values(), strict=True))
-    sparse = path.is_dir() or path.suffix.lower() == ".jsonl"
     return LabelTable(path, None if sparse else tuple(columns), named)
 
 

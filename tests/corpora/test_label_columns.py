@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 from pathlib import Path
 
 import pytest
@@ -37,6 +38,19 @@ def test_every_reader_of_label_tables_finds_the_same_ids_and_labels(tmp_path: Pa
     assert scored.ids == list(matrix.ids) == list(checked.labels) == list(audited.ids)
     assert scored.ids[0] == first
     assert matrix.states.tolist() == [[1, -2], [-2, -1]]
+
+
+@pytest.mark.parametrize("name", ["labels.csv.gz", "labels.tsv"])
+def test_tables_as_they_are_downloaded(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    path.write_bytes(gzip.compress(MIMIC.encode()) if name.endswith(".gz") else MIMIC.replace(",", "\t").encode())
+    assert read_labels(path).ids == list(read_label_matrix(path).ids) == list(read_label_table(path).labels)
+    if name.endswith(".gz"):
+        path.write_bytes(path.read_bytes()[:40])
+        for read in (read_label_matrix, read_label_table, read_labels):
+            with pytest.raises(DataError) as caught:
+                read(path)
+            assert caught.value.code == "data.gzip"
 
 
 def test_studies_of_mimic_are_one_with_and_without_their_letter(tmp_path: Path) -> None:
