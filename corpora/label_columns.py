@@ -6,7 +6,7 @@ Every reader of label tables asks here, so that a table which one command takes 
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Container, Iterable, Sequence
 from functools import lru_cache
 from typing import Final
 
@@ -55,3 +55,15 @@ def spelled_as(known: Collection[str], ids: Iterable[str]) -> list[str]:
         return given
     other = [(one[1:] if one[0] == "s" else f"s{one}") if _MIMIC.fullmatch(one) else one for one in given]
     return other if len(set(other)) == len(set(given)) and any(one in known for one in other) else given
+
+
+def name_in(wanted: Container[str], study_id: str) -> str | None:
+    """How ``wanted`` spells the study of a source, with MIMIC-CXR's letter or without; None if it is not there.
+
+    >>> name_in({"50414267"}, "s50414267"), name_in({"s1"}, "s1"), name_in({"a"}, "b")
+    ('50414267', 's1', None)
+    """
+    if study_id in wanted:
+        return study_id
+    bare = study_id[1:] if _MIMIC.fullmatch(study_id) and study_id[0] == "s" else ""
+    return bare if bare and bare in wanted else None
