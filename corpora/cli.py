@@ -77,7 +77,7 @@ def _summary(kind: str, name: str) -> str:
 app: Final = typer.Typer(
     cls=_Umbrella,
     name="radloop",
-    help="Corpora of chest films and reports; labels for the reports, with evidence; how good the labels are.",
+    help="Chest X-ray research: reports and films to labels, their audit, a vision model, draft reports, benchmarks.",
     add_completion=False,
     no_args_is_help=True,
     rich_markup_mode=None,
@@ -212,21 +212,15 @@ def run(argv: list[str]) -> int:
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else 0
     except RadloopError as error:
-        if debug:
-            raise
-        _say(*error.lines())
+        _say(*(_traceback(error) if debug else error.lines()))
         return error.exit_code
     except KeyboardInterrupt:
         return 130
     except ModuleNotFoundError as error:
-        if debug:
-            raise
-        _say(*_missing(error).lines())
+        _say(*(_traceback(error) if debug else _missing(error).lines()))
         return 2
     except Exception as error:
-        if debug:
-            raise
-        _say(*_internal(error).lines())
+        _say(*(_traceback(error) if debug else _internal(error).lines()))
         return 2
     finally:
         # commands note how they were called; one that was called from Python, too
@@ -250,6 +244,12 @@ def _take_debug(argv: list[str]) -> tuple[bool, list[str]]:
     end = argv.index("--") if "--" in argv else len(argv)
     options = argv[:end]
     return "--debug" in options, [option for option in options if option != "--debug"] + argv[end:]
+
+
+def _traceback(error: Exception) -> list[str]:
+    from traceback import format_exception
+
+    return "".join(format_exception(error)).splitlines()
 
 
 def _say(*lines: str) -> None:

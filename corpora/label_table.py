@@ -9,27 +9,27 @@ Columns that hold no states (``patient_id``, ``Reports``) are left out here.
 from __future__ import annotations
 
 import csv
+import gzip
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import zlib
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TextIO
 
 import numpy as np
 from numpy.typing import NDArray
 
 from corpora.errors import DataError
+from corpora.label_columns import id_place, may_hold_labels, spelled_as
 from corpora.labels import parse_cell
+from corpora.readers.corpus import is_corpus
 
 #: What a blank is in ``LabelMatrix.states``.
 BLANK_CELL: Final = -2
 
-_IDS: Final = ("study_id", "id")
-_NOT_LABELS: Final = frozenset({
-    *_IDS, "patient_id", "subject_id", "image_id", "dicom_id", "report", "reports", "text", "report impression", "path",
-    "split", "sex", "age", "view", "frontal/lateral", "ap/pa",
-})  # fmt: skip
 _SUFFIXES: Final = (".csv", ".parquet", ".jsonl")
+_READ: Final = (*_SUFFIXES, ".tsv")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,19 +53,35 @@ class LabelMatrix:
         places = [self.labels.index(label) for label in labels]
         return LabelMatrix(self.path, self.ids, tuple(labels), self.states[:, places], self.rows)
 
+    def named_as(self, known: Collection[str]) -> LabelMatrix:
+        """The table with its ids as ``known`` spells them: see ``corpora.label_columns.spelled_as``."""
+        ids = tuple(spelled_as(known, self.ids))
+        rows = self.rows if ids == self.ids else {study_id: at for at, study_id in enumerate(ids)}
+        return LabelMatrix(self.path, ids, self.labels, self.states, rows)
+
 
 def read_label_matrix(path: Path | str) -> LabelMatrix:
-    """Read a label table (.csv, .parquet or .jsonl), or the one in a run folder.
+    """Read a label table (.csv, .tsv, .jsonl, these also as .gz, or .parquet), the one in a run folder, a corpus's own.
 
     A JSONL line is ``{"study_id": ..., "labels": {LABEL: state}}`` or has the labels beside the id; a label that a line
     does not name is blank. Raises ``DataError``: ``data.file``, ``data.format``, ``data.column`` without a column of
     ids or of labels, ``data.id``, ``data.duplicate``, ``data.cell`` for a cell that is no state, ``data.csv``,
-    ``data.json``, ``data.encoding``, ``data.parquet``, ``data.empty``.
+    ``data.gzip``, ``data.json``, ``data.encoding``, ``data.parquet``, ``data.empty``.
     """
     file = table_file(Path(path))
-    readers = {".csv": _csv_rows, ".jsonl": _jsonl_rows, ".parquet": _parquet_rows}
+    return _matrix(file, label_rows(file))
+
+
+def label_rows(file: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Study id and cells by label of each row of a table, as they are written. Raises as ``read_label_matrix``."""
+    if file.is_dir():
+        yield from _corpus_rows(file)
+        return
+    readers = {".csv": _csv_rows, ".tsv": _csv_rows, ".jsonl": _jsonl_rows, ".parquet": _parquet_rows}
     try:
-        return _matrix(file, readers[file.suffix.lower()](file))
+        yield from readers[kind_of(file)](file)
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise DataError("data.gzip", "not gzip, or cut off", where=str(file)) from error
     except UnicodeDecodeError as error:
         raise DataError("data.encoding", "the label table is not UTF-8", where=str(file)) from error
     except OSError as error:
@@ -73,17 +89,34 @@ def read_label_matrix(path: Path | str) -> LabelMatrix:
 
 
 def table_file(path: Path) -> Path:
-    """The label table that ``path`` is, or that lies in the run folder ``path``."""
+    """The label table that ``path`` is, or that lies in the run folder ``path``; a corpus is its own."""
     if path.is_dir():
+        if is_corpus(str(path)):
+            return path
         found = [path / f"labels{end}" for end in _SUFFIXES if (path / f"labels{end}").is_file()]
         if not found:
             raise DataError("data.file", "the folder holds no label table", where=str(path))
         return found[0]
     if not path.is_file():
         raise DataError("data.file", "there is no such label table", where=str(path))
-    if path.suffix.lower() not in _SUFFIXES:
-        raise DataError("data.format", "a label table is .csv, .jsonl or .parquet", where=str(path))
+    if kind_of(path) not in _READ or path.name.lower().endswith(".parquet.gz"):
+        raise DataError("data.format", "a label table is .csv, .tsv, .jsonl or .parquet", where=str(path))
     return path
+
+
+def kind_of(path: Path) -> str:
+    """The ending of a table's name, that of gzip left out: ``.csv``.
+
+    >>> kind_of(Path("mimic-cxr-2.0.0-chexpert.csv.gz"))
+    '.csv'
+    """
+    return Path(path.name.lower().removesuffix(".gz")).suffix
+
+
+def _open(path: Path) -> TextIO:
+    if path.suffix.lower() == ".gz":
+        return gzip.open(path, "rt", encoding="utf-8-sig", newline="")
+    return path.open(encoding="utf-8-sig", newline="")
 
 
 _Rows = Iterator[tuple[str, Mapping[str, Any]]]
@@ -120,29 +153,48 @@ def _state(cell: object, known: dict[object, int], label: str, where: str) -> in
     try:
         state = parse_cell("" if cell is None else str(cell))
     except ValueError:
-        # the cell may hold a report, if the table is of reports
-        message = f"the cell of {label!r} is none of 1, 0, -1 and empty"
-        raise DataError("data.cell", message, where=where) from None
+        raise no_state(label, where) from None
     known[cell] = BLANK_CELL if state is None else state
     return known[cell]
 
 
+def no_state(label: str, where: str) -> DataError:
+    """The error for a cell that holds no state; what it holds may be a report, and is not said."""
+    hint = "take columns that are no labels out of the table"
+    return DataError("data.cell", f"the cell of {label!r} is none of 1, 0, -1 and empty", where=where, hint=hint)
+
+
 def _id_column(names: Sequence[str], path: Path) -> str:
-    for wanted in _IDS:
-        for name in names:
-            if name.strip().lower() == wanted:
-                return name
-    raise DataError("data.column", "no column study_id", where=str(path))
+    place = id_place(names)
+    if place is None:
+        raise no_ids(path)
+    return names[place]
+
+
+def no_ids(path: Path) -> DataError:
+    """The error for a label table without a column of ids."""
+    hint = "give it a column study_id: the first row is the header"
+    return DataError("data.column", "no column of study ids", where=str(path), hint=hint)
 
 
 def _labels(names: Iterable[str]) -> list[str]:
-    return [name for name in names if name and name.strip().lower() not in _NOT_LABELS]
+    return [name for name in names if may_hold_labels(name)]
+
+
+def _corpus_rows(path: Path) -> _Rows:
+    from corpora.specs.facts import read_facts
+
+    rows = [(study.study_id, study.labels) for study in read_facts(path) if study.labels is not None]
+    if not rows:
+        hint = "label its reports: radloop label run CORPUS -o labels.csv"
+        raise DataError("data.empty", "no study of the corpus came with labels", where=str(path), hint=hint)
+    yield from rows
 
 
 def _csv_rows(path: Path) -> _Rows:
     csv.field_size_limit(2**31 - 1)
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        rows = csv.reader(file, strict=True)
+    with _open(path) as file:
+        rows = csv.reader(file, delimiter="\t" if kind_of(path) == ".tsv" else ",", strict=True)
         try:
             names = next(rows, [])
             key = names.index(_id_column(names, path))
@@ -160,7 +212,7 @@ def _csv_rows(path: Path) -> _Rows:
 
 
 def _jsonl_rows(path: Path) -> _Rows:
-    with path.open(encoding="utf-8-sig") as file:
+    with _open(path) as file:
         for number, line in enumerate(file, 1):
             if not line.strip():
                 continue

@@ -11,6 +11,7 @@ Nothing here imports a target before ``load`` does; ``where`` and ``summary`` re
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterable
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
@@ -21,6 +22,7 @@ from typing import Any, Final
 from corpora.errors import RegistryError
 
 KINDS: Final = ("commands", "generators", "labelers", "metrics", "readers", "schemas", "validators")
+_SENTENCE: Final = re.compile(r".*?\.(?= [A-Z`]|$)")
 
 
 @cache
@@ -94,12 +96,30 @@ def origin(entry: EntryPoint) -> str:
 
 
 def summary(entry: EntryPoint) -> str:
-    """The first line of the docstring of the target, else of its module, read without importing either."""
+    """The first line of the target's docstring, or of its ``help`` if a call makes it, else of its module's.
+
+    Up to the end of the sentence, where that is longer. Read without importing either; without the name in front, which
+    whoever asks knows.
+    """
     path, _ = _source(entry)
     node = _definition(path, entry.attr)
-    own = ast.get_docstring(node) if isinstance(node, ast.FunctionDef | ast.ClassDef) else None
+    own = ast.get_docstring(node) if isinstance(node, ast.FunctionDef | ast.ClassDef) else _help(node)
     text = own or ast.get_docstring(_tree(path)) or ""
-    return text.partition("\n")[0]
+    first = text.partition("\n")[0]
+    if not first.endswith("."):
+        paragraph = " ".join(text.partition("\n\n")[0].split())
+        sentence = _SENTENCE.match(paragraph)
+        first = sentence[0] if sentence else paragraph
+    said = first.removeprefix(f"``{entry.name}``: ")
+    return said[:1].upper() + said[1:]
+
+
+def _help(node: ast.stmt | None) -> str | None:
+    call = getattr(node, "value", None)
+    if not isinstance(call, ast.Call):
+        return None
+    given = (word.value for word in call.keywords if word.arg == "help")
+    return next((str(value.value) for value in given if isinstance(value, ast.Constant)), None)
 
 
 def unknown(code: str, noun: str, name: str, known: Iterable[str]) -> RegistryError:

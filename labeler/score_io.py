@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import IO, Any, Final, cast
 
 from corpora.errors import DataError
+from corpora.label_columns import id_place, may_hold_labels
 from corpora.labels import BLANK, NEGATIVE, POSITIVE, UNCERTAIN, State, parse_cell
 
 STATES: Final[tuple[State, ...]] = (POSITIVE, NEGATIVE, UNCERTAIN, BLANK)
@@ -24,12 +25,7 @@ EXCLUDED: Final = 4
 _BAD: Final = 5
 _CODE_OF: Final = {state: code for code, state in enumerate(STATES)}
 
-_ID_COLUMNS = ("study_id", "id")
 _REPORT_COLUMNS = ("reports", "report impression")
-_NOT_LABELS = {
-    *_ID_COLUMNS, *_REPORT_COLUMNS, "report", "text", "patient_id", "subject_id", "dicom_id", "path", "sex", "age",
-    "frontal/lateral", "ap/pa",
-}  # fmt: skip
 _DELIMITERS = {".csv": ",", ".tsv": "\t"}
 _SHOWN = 20
 
@@ -68,10 +64,10 @@ class LabelTable:
 def read_labels(path: Path, *, gold: bool = False) -> LabelTable:
     """Read a label table: ``.csv``, ``.tsv``, ``.jsonl`` or ``.parquet``, each also with ``.gz``.
 
-    The id column is ``study_id`` or ``id`` whatever the case; a table that begins with ``Reports`` and has neither is
-    numbered by row. A JSONL line is ``{"study_id": ..., "labels": {LABEL: value}}`` or ``{"study_id": ..., LABEL:
-    value}``. With ``gold`` a cell may be ``x``: left out of every score. Raises ``DataError`` for a file that is
-    missing, empty, of another kind or damaged, and for ids that are missing or occur twice.
+    The id column is found by its name (``study_id``, ``id``, ``accession`` ...); a table that begins with ``Reports``
+    and has none is numbered by row. A JSONL line is ``{"study_id": ..., "labels": {LABEL: value}}`` or ``{"study_id":
+    ..., LABEL: value}``. With ``gold`` a cell may be ``x``: left out of every score. Raises ``DataError`` for a file
+    that is missing, empty, of another kind or damaged, and for ids that are missing or occur twice.
     """
     suffixes = [s.lower() for s in path.suffixes]
     kind = suffixes[-2] if suffixes[-1:] == [".gz"] and len(suffixes) > 1 else "".join(suffixes[-1:])
@@ -227,16 +223,15 @@ def _shown(value: object) -> str:
 
 def _id_column(header: list[str], path: Path) -> int | None:
     """Where the id column is; None for a table of the Stanford layout, whose rows are numbered."""
-    names = [name.lower() for name in header]
-    for wanted in _ID_COLUMNS:
-        if wanted in names:
-            return names.index(wanted)
-    if names and names[0] in _REPORT_COLUMNS:
+    place = id_place(header)
+    if place is not None:
+        return place
+    if header and header[0].lower() in _REPORT_COLUMNS:
         return None
-    if not any(names):
+    if not any(header):
         raise _empty(path)
-    hint = "the first row is the header; only a table that begins with a Reports column goes without ids"
-    raise DataError("data.column", "no column study_id or id", where=str(path), hint=hint)
+    hint = "the first row is the header; only a table that begins with a Reports column goes without study_id"
+    raise DataError("data.column", "no column of study ids", where=str(path), hint=hint)
 
 
 def _label_columns(header: list[str], path: Path) -> dict[str, tuple[int, Column]]:
@@ -246,7 +241,7 @@ def _label_columns(header: list[str], path: Path) -> dict[str, tuple[int, Column
         if name and first.setdefault(name, at) != at:
             message = f"columns {first[name] + 1} and {at + 1} have the same name"
             raise DataError("data.column", message, where=str(path))
-    return {name: (at, Column()) for name, at in first.items() if name.lower() not in _NOT_LABELS}
+    return {name: (at, Column()) for name, at in first.items() if may_hold_labels(name)}
 
 
 def _pad(column: Column, length: int) -> None:
@@ -273,16 +268,16 @@ def _parse_line(line: str, path: Path, row: int) -> dict[str, Any]:
 
 
 def _record_id(record: Mapping[str, Any], path: Path, row: int) -> str:
-    names = {key.lower(): key for key in record}
-    for wanted in _ID_COLUMNS:
-        if wanted in names:
-            return _id_of(record[names[wanted]], path, row)
-    raise DataError("data.id", "the line has neither study_id nor id", where=at_row(path, row))
+    names = list(record)
+    place = id_place(names)
+    if place is None:
+        raise DataError("data.id", "the line has no study_id", where=at_row(path, row))
+    return _id_of(record[names[place]], path, row)
 
 
 def _record_labels(record: Mapping[str, Any], path: Path, row: int) -> Mapping[str, Any]:
     if "labels" not in record:
-        return {key: value for key, value in record.items() if key.lower() not in _NOT_LABELS}
+        return {key: value for key, value in record.items() if may_hold_labels(key)}
     labels = record["labels"]
     if not isinstance(labels, dict):
         raise DataError("data.json", "labels is not an object of label and value", where=at_row(path, row))

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from corpora.errors import DataError
+from corpora.label_columns import spelled_as
 from labeler.score_io import BLANK_CODE, EXCLUDED, LabelTable, at_row
 
 
@@ -29,6 +30,7 @@ def pair(table: LabelTable, gold: LabelTable) -> Paired:
     or Parquet table has no column for, a cell of a scored label is no state.
     """
     row_of = {name: i for i, name in enumerate(table.ids)}
+    gold = replace(gold, ids=spelled_as(row_of, gold.ids))
     _check_present(table, gold, row_of)
     labels, notes = _scored_labels(table, gold)
     for side in (gold, table):

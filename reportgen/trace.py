@@ -64,6 +64,8 @@ def trace(tables: Mapping[str, Path], uncertain: Uncertain = "positive") -> Trac
     if len(tables) < 2:
         raise ConfigError("config.value", "a trace needs two stations at least", hint="name them as NAME=TABLE")
     read = {name: read_label_matrix(path) for name, path in tables.items()}
+    spelling = next(iter(read.values())).rows
+    read = {name: table.named_as(spelling) for name, table in read.items()}
     first, *others = read.values()
     studies = [study for study in first.ids if all(study in other.rows for other in others)]
     labels = [label for label in first.labels if all(label in other.labels for other in others)]

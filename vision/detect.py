@@ -18,7 +18,7 @@ import hashlib
 import json
 import re
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
@@ -31,6 +31,8 @@ from numpy.typing import NDArray
 from corpora.errors import ConfigError, DataError, RadloopError
 from corpora.images.files import read_any
 from corpora.images.fit import Transform, fit
+from corpora.label_table import read_label_matrix
+from corpora.readers.columns import fold
 from corpora.runs import (
     OutputTarget,
     atomic_writer,
@@ -58,7 +60,8 @@ OVERLAYS, REPORTS = "overlays", "sr"
 class Finding:
     """How boxes are found and written: the least score written and drawn, the most boxes of a film, the overlap from
     which the surer of two boxes of a label stands alone, the longer side of overlays (0 for the film's), the part of a
-    corpus' split, whether structured reports are written."""
+    corpus' split, whether structured reports are written. ``normal`` is a label table whose studies with No Finding get
+    no boxes: a first stage that passes on what it does not take for normal, as in VinDr-CXR."""
 
     least: float = 0.01
     draw: float = 0.3
@@ -67,6 +70,7 @@ class Finding:
     longest: int = 1024
     part: str = ""
     reports: bool = False
+    normal: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,19 +106,20 @@ def detect(
                           where="--least, --draw, --nms, --most")  # fmt: skip
     model, weights = load_detector(run), Path(run) / "model.safetensors"
     films = films_of(source, model.config.views, asked.part)
+    normal = set() if asked.normal is None else normal_studies(asked.normal, films)
     target = output_target(out, "detections.csv")
     if not target.is_folder:
         raise ConfigError("config.value", "detections go into a folder, not a table", where=str(out))
-    config = {"run": str(run), "source": str(source), **asdict(asked)}
+    config = {"run": str(run), "source": str(source), **_settings(asked)}
+    inputs = [weights, *([asked.normal] if asked.normal else [])]
     if resume and target.complete and target.table.is_file():
-        return _summary(target, finished(target, config, weights), clock, untouched=True)
+        return _summary(target, finished(target, config, inputs), clock, untouched=True)
     begin(target, resume=resume)
     digest = hash_input(weights)["sha256"]
-    journal = Journal(
-        target.work / "found.jsonl", _key(digest, asked, films), datetime.now().isoformat(), resume=resume
-    )
+    key = _key(digest, asked, films, normal)
+    journal = Journal(target.work / "found.jsonl", key, datetime.now().isoformat(), resume=resume)
     made_by = Path(run).resolve().name
-    desk = _Desk(model, films, asked, target.work, made_by, digest, datetime.fromisoformat(journal.begun))
+    desk = _Desk(model, films, asked, normal, target.work, made_by, digest, datetime.fromisoformat(journal.begun))
     while journal.read < len(films):
         journal.add(desk.batch(journal.read))
         watch(journal.read, len(films))
@@ -126,7 +131,7 @@ def detect(
     counts = {"films": len(made.looked), "boxes": len(made.found), "drawn": made.drawn, "reports": made.reports,
               "rejected": len(made.rejects)}  # fmt: skip
     write_manifest(
-        target.manifest, command=list(command), config=config, inputs=[weights],
+        target.manifest, command=list(command), config=config, inputs=inputs,
         wall_seconds=time.monotonic() - clock, packages=_PACKAGES, counts=counts,
     )  # fmt: skip
     with writing(target.work):
@@ -143,10 +148,32 @@ def _summary(
     )  # fmt: skip
 
 
-def _key(digest: str, asked: Finding, films: Sequence[FilmFile]) -> str:
-    rows = [[film.image_id, str(film.path), film.study_id, film.patient_id] for film in films]
-    said = json.dumps([digest, asdict(asked), rows])
+def _settings(asked: Finding) -> dict[str, object]:
+    return asdict(asked) | {"normal": str(asked.normal) if asked.normal else None}
+
+
+def _key(digest: str, asked: Finding, films: Sequence[FilmFile], normal: Container[str | None]) -> str:
+    rows = [[film.image_id, str(film.path), film.study_id, film.patient_id, film.study_id in normal] for film in films]
+    said = json.dumps([digest, _settings(asked), rows])
     return hashlib.sha256(said.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def normal_studies(table: Path, films: Sequence[FilmFile]) -> set[str]:
+    """The studies of ``films`` that a label table calls No Finding.
+
+    Raises ``DataError`` as ``read_label_matrix``, ``data.column`` without such a label, ``vision.no_match`` if no film
+    is of a study in the table.
+    """
+    studies = {film.study_id for film in films if film.study_id}
+    found = read_label_matrix(table).named_as(studies)
+    label = next((name for name in found.labels if fold(name) == "no_finding"), None)
+    if label is None:
+        raise DataError("data.column", "the table has no label No Finding", where=str(table))
+    if not studies & found.rows.keys():
+        raise DataError("vision.no_match", "no film is of a study in the table", where=str(table),
+                        hint="radloop vision predict CLASSIFIER SOURCE --decide TABLE makes one")  # fmt: skip
+    states = found.only([label]).states[:, 0]
+    return {study for study in studies if study in found.rows and states[found.rows[study]] == 1}
 
 
 def _gathered(batches: Sequence[DetectBatch]) -> DetectBatch:
@@ -169,6 +196,7 @@ class _Desk:
     model: FilmDetector
     films: Sequence[FilmFile]
     asked: Finding
+    normal: Container[str | None]
     work: Path
     made_by: str
     digest: str
@@ -183,7 +211,9 @@ class _Desk:
             at += 1
         found: list[Detection] = []
         drawn = reports = 0
-        for (film, pixels, _, _), boxes in zip(read, self._boxes(read), strict=True):
+        by_network = iter(self._boxes([each for each in read if each[0].study_id not in self.normal]))
+        for film, pixels, _, _ in read:
+            boxes = [] if film.study_id in self.normal else next(by_network)
             found += boxes
             drawn += self._draw(film, pixels, boxes)
             reports += self._report(film, boxes, rejects) if self.asked.reports else 0

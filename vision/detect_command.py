@@ -33,6 +33,9 @@ def detect_cli(
     longest: Annotated[
         int, typer.Option(min=0, metavar="N", help="Longer side of overlays in pixels; 0 for the film's own.")
     ] = 1024,
+    normal: Annotated[
+        Path | None, typer.Option(metavar="TABLE", help="Label table: studies with No Finding in it get no boxes.")
+    ] = None,
     reports: Annotated[bool, typer.Option("--sr", help="Write a DICOM structured report for each DICOM film.")] = False,
     resume: Resume = False,
     max_failures: Unread = "1%",
@@ -43,7 +46,7 @@ def detect_cli(
     from corpora.bars import counting
     from vision.detect import Finding, detect
 
-    asked = Finding(least, draw, most, nms, longest, part, reports)
+    asked = Finding(least, draw, most, nms, longest, part, reports, normal)
     with resumable(), counting("finding") as watch:
         found = detect(run, source, out, asked=asked, resume=resume, command=sys.argv, watch=watch)
     if as_json:

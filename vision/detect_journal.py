@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -91,7 +91,7 @@ def changed_detection(where: Path) -> RunError:
     )  # fmt: skip
 
 
-def finished(target: OutputTarget, config: Mapping[str, Any], weights: Path) -> dict[str, int]:
+def finished(target: OutputTarget, config: Mapping[str, Any], inputs: Iterable[Path]) -> dict[str, int]:
     """The counts of a complete run. Raises ``RunError``: ``run.changed`` if it was another one, ``run.damaged``."""
     try:
         made = json.loads(target.manifest.read_text(encoding="utf-8"))
@@ -102,7 +102,7 @@ def finished(target: OutputTarget, config: Mapping[str, Any], weights: Path) -> 
             "run.damaged", "its manifest cannot be read", where=str(target.out),
             hint="run without --resume to start over",
         ) from None  # fmt: skip
-    if before != (json.loads(json.dumps(config)), [hash_input(weights)["sha256"]]):
+    if before != (json.loads(json.dumps(config)), [hash_input(path)["sha256"] for path in inputs]):
         raise changed_detection(target.out)
     return counts
 

@@ -14,14 +14,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from corpora.errors import DataError
-from corpora.label_table import BLANK_CELL, LabelMatrix
+from corpora.label_columns import id_place
+from corpora.label_table import BLANK_CELL, LabelMatrix, no_ids
 from corpora.types import Provenance, Reject
 
 #: What a truth is that counts in nothing.
 LEFT_OUT: Final = -1
 UNCERTAIN: Final = {"ignore": LEFT_OUT, "positive": 1, "negative": 0}
 BLANK: Final = {"ignore": LEFT_OUT, "negative": 0}
-_IDS: Final = ("study_id", "id")
 _NESTED: Final = ("probabilities", "labels")
 
 
@@ -179,11 +179,11 @@ def _parquet_rows(path: Path) -> Iterator[Mapping[str, Any]]:
 
 def study_of(row: Mapping[str, Any], path: Path, number: int) -> str:
     """The study id of a row. Raises ``DataError`` (``data.column``, ``data.id``)."""
-    names = {str(name).strip().lower(): name for name in row}
-    key = next((names[wanted] for wanted in _IDS if wanted in names), None)
-    if key is None:
-        raise DataError("data.column", "no column study_id", where=str(path))
-    study = text_or_none(row[key])
+    names = [str(name) for name in row]
+    place = id_place(names)
+    if place is None:
+        raise no_ids(path)
+    study = text_or_none(row[names[place]])
     if study is None:
         raise DataError("data.id", "the row has no study id", where=f"{path}, row {number}")
     return study
@@ -243,6 +243,7 @@ def cohort(
     do not say. Raises ``DataError`` (``data.missing``) if no study is in both.
     """
     labels = predictions.labels
+    truth = truth.named_as(set(predictions.studies))
     states = truth.only(labels).states
     rows = [at for at, study in enumerate(predictions.studies) if study in truth.rows]
     if not rows:

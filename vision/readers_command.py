@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -13,6 +13,7 @@ from vision.options import Seed
 
 if TYPE_CHECKING:
     from vision.readers import Agreement, ReaderReport
+    from vision.readers_change import Change, ChangeReport
     from vision.tables import Grid
 
 
@@ -23,6 +24,9 @@ def readers_cli(
     ],
     out: Annotated[
         Path | None, typer.Option("-o", "--out", metavar="FOLDER", help="Write JSON, a page, LaTeX and Markdown.")
+    ] = None,
+    compare: Annotated[
+        Path | None, typer.Option(metavar="TABLE2", help="The same films read again: what the agreement gains.")
     ] = None,
     labels: Annotated[
         str, typer.Option(metavar="NAMES", help="Labels to compare, with commas; all if not given.")
@@ -39,19 +43,25 @@ def readers_cli(
     from time import monotonic
 
     from vision.readers import readers, to_json
+    from vision.readers_change import compare_readings
     from vision.tables import to_text
 
     begun = monotonic()
     names = [name.strip() for name in labels.split(",") if name.strip()]
     report = readers(table, labels=names, blank=blank, replicates=replicates, seed=seed)
+    change = None
+    if compare is not None:
+        change = compare_readings(table, compare, labels=names, blank=blank, replicates=replicates, seed=seed)
+    grids = [*reader_grids(report), *([] if change is None else change_grids(change, report))]
+    found = to_json(report) | ({} if change is None else {"change": change.to_json()})
     if json_:
-        typer.echo(json.dumps(to_json(report), indent=2, ensure_ascii=False))
+        typer.echo(json.dumps(found, indent=2, ensure_ascii=False))
     else:
-        typer.echo("\n\n".join(to_text(grid) for grid in reader_grids(report)))
-    for note in report.notes:
+        typer.echo("\n\n".join(to_text(grid) for grid in grids))
+    for note in (*report.notes, *(change.notes if change else ())):
         typer.echo(f"note: {note}", err=True)
     if out is not None:
-        write_readers(report, table, out, monotonic() - begun)
+        write_readers(report, found, grids, [table] if compare is None else [table, compare], out, monotonic() - begun)
         typer.echo(f"wrote {out / 'readers.html'}", err=True)
 
 
@@ -80,8 +90,42 @@ def _rows(found: Mapping[str, Agreement]) -> tuple[tuple[str, ...], ...]:
     )
 
 
-def write_readers(report: ReaderReport, table: Path, out: Path, seconds: float) -> None:
-    """Write ``readers.json``, ``readers.html``, tables, and the manifest of a study that took ``seconds``.
+def change_grids(change: ChangeReport, report: ReaderReport) -> list[Grid]:
+    """The tables of what agreement gains: one of all readers, one a pair."""
+    from vision.tables import Grid
+
+    head = ("label", "first reading", "second reading", "difference")
+    note = f"Over {change.items:,} films that these readers read both times. In brackets " \
+           f"{100 * report.method['confidence']:g} % intervals. {report.method['bootstrap']}, the same draws " \
+           f"for both readings, {report.method['replicates']:,} replicates."  # fmt: skip
+    grids = [
+        Grid(f"change-{number}", f"What Cohen's kappa gains, {first} and {second}", head, _changes(rows), note)
+        for number, ((first, second), rows) in enumerate(change.pairs.items(), 1)
+    ]
+    if change.fleiss:
+        title = f"What Fleiss' kappa gains, {len(change.readers)} readers"
+        grids.append(Grid("change-fleiss", title, head, _changes(change.fleiss), note))
+    return grids
+
+
+def _changes(found: Mapping[str, Change]) -> tuple[tuple[str, ...], ...]:
+    from vision.tables import shown
+
+    return tuple(
+        (label, *(shown(each) for each in (row.first, row.second, row.difference))) for label, row in found.items()
+    )
+
+
+def write_readers(
+    report: ReaderReport,
+    found: Mapping[str, Any],
+    grids: Sequence[Grid],
+    tables: Sequence[Path],
+    out: Path,
+    seconds: float,
+) -> None:
+    """Write what was ``found`` as ``readers.json``, ``readers.html`` and tables, and the manifest of a study that took
+    ``seconds``.
 
     Raises ``RunError`` as ``corpora.runs``.
     """
@@ -89,11 +133,9 @@ def write_readers(report: ReaderReport, table: Path, out: Path, seconds: float) 
 
     from corpora.runs import atomic_writer, write_manifest, writing
     from vision.evaluate_page import template
-    from vision.readers import to_json
     from vision.tables import to_latex, to_markdown
 
-    grids = reader_grids(report)
-    files = {"readers.json": json.dumps(to_json(report), indent=1, ensure_ascii=False) + "\n"}
+    files = {"readers.json": json.dumps(found, indent=1, ensure_ascii=False) + "\n"}
     for grid in grids:
         files |= {f"tables/{grid.name}.tex": to_latex(grid), f"tables/{grid.name}.md": to_markdown(grid)}
     files["readers.html"] = template("readers.html").render(report=report, grids=grids)
@@ -104,7 +146,7 @@ def write_readers(report: ReaderReport, table: Path, out: Path, seconds: float) 
         with atomic_writer(out / name) as file:
             file.write(text)
     write_manifest(
-        out / "manifest.json", command=sys.argv, config=dict(report.method), inputs=[table],
+        out / "manifest.json", command=sys.argv, config=dict(report.method), inputs=list(tables),
         counts={"items": report.items, "readers": len(report.readers)}, wall_seconds=seconds,
         seed=report.method["seed"],
         packages=("numpy",),

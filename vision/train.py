@@ -24,7 +24,9 @@ from corpora.allowance import allowance
 from corpora.complete import damaged_run, read_complete
 from corpora.errors import RunError
 from corpora.label_table import read_label_matrix
+from corpora.readers.corpus import is_corpus
 from corpora.runs import OutputTarget, atomic_writer, discard_work, output_target, write_manifest, writing
+from corpora.store import read_rows
 from vision.build import refuse_start
 from vision.calibrate import study_probabilities, temperatures, validation_table
 from vision.checkpoint import MADE_FROM, Epoch
@@ -94,7 +96,7 @@ def train(
     if resume and target.complete and target.table.is_file():
         return _untouched(target, recipe, inputs)
     within = allowance(max_failures)
-    table = read_label_matrix(labels)
+    table = read_label_matrix(labels).named_as({row["study_id"] for row in read_rows(corpus, ["study_id"])})
     gathered = gather(corpus, table if recipe.labels is None else table.only(recipe.labels), split, recipe.views)
     accelerator = accelerator_of(recipe.training.precision, recipe.tracker, "vision train", target.out)
     quiet()
@@ -141,8 +143,9 @@ def _folder(out: Path) -> OutputTarget:
 
 def _inputs(corpus: Path, labels: Path, split: Path | None, confusion: Path | None) -> list[Path | str]:
     # what is in the corpus is in its manifest; its films are not hashed once more
-    parts = split or corpus / "split.csv"
-    return [path for path in (corpus / "manifest.json", labels, parts, confusion) if path is not None and path.exists()]
+    table = labels / "manifest.json" if is_corpus(str(labels)) else labels
+    read = dict.fromkeys((corpus / "manifest.json", table, split or corpus / "split.csv", confusion))
+    return [path for path in read if path is not None and path.exists()]
 
 
 def _untouched(target: OutputTarget, recipe: VisionRecipe, inputs: Sequence[Path | str]) -> TrainSummary:

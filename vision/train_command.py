@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 
 def train_cli(
     corpus: Annotated[Path, typer.Option(metavar="CORPUS", help="Corpus folder with the films.")],
-    labels: Annotated[Path, typer.Option(metavar="LABELS", help="Label table of its studies.")],
+    labels: Annotated[
+        Path, typer.Option(metavar="LABELS", help="Label table of its studies, or the corpus: its own labels.")
+    ],
     out: Annotated[Path, typer.Option("-o", "--out", metavar="RUN", help="Folder for the model.")],
     config: Config = "vision/resnet50",
     set_: Changes = None,

@@ -75,7 +75,7 @@ def numbers_of(
     corpus = Path(corpus)
     manifest = manifest_of(corpus)
     studies = list(read_facts(corpus))
-    table = None if labels is None else read_label_table(labels)
+    table = None if labels is None else read_label_table(labels, {study.study_id for study in studies})
     spec = load_spec("thoracic-40k")
     evidence = Evidence(spec, studies, aggregates_of(manifest), table)
     found = labels_by_study(evidence)

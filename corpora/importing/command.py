@@ -151,7 +151,7 @@ def lines_of(summary: ImportSummary) -> list[str]:
         "reports that are there twice, of which one was kept": counts["same_reports"],
         "further reports of a study, of which the first was kept": counts["later_reports"],
         "films of another patient than the rest of their study, set aside": counts["images_of_two_patients"],
-        "files that are neither film nor table, passed over": counts["other_files"],
+        "files in folders of films that are no films": counts["other_files"],
         "files and records rejected": counts["rejected"],
     }
     lines += [f"{number:,} {what}" for what, number in notes.items() if number]

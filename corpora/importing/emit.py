@@ -16,6 +16,7 @@ from typing import Any, Final
 
 from corpora.errors import DataError
 from corpora.importing.index import Fault, Index
+from corpora.importing.names import stem_of
 from corpora.importing.plan import Source
 from corpora.importing.readings import labels_of
 from corpora.runs import atomic_writer, writing
@@ -24,6 +25,10 @@ from corpora.types import ImageRef, Report, Section, Study
 
 _FILMS: Final = (
     "SELECT study, id, source, path, patient, given, facts FROM files WHERE state = 'film' ORDER BY study, id"
+)
+_SHARED: Final = (
+    "SELECT coalesce(json_extract(facts, '$.image.image_id'), stem) FROM files WHERE state = 'film'"
+    " GROUP BY 1 HAVING count(*) > 1"
 )
 _REPORTS: Final = (
     "SELECT study, source, patient, text, sections, meta FROM reports WHERE fate IS NULL"
@@ -86,13 +91,22 @@ def _by_number(item: tuple[str, int]) -> tuple[int, str]:
 
 @dataclass(frozen=True, slots=True)
 class Emission:
-    """Where the films lie, and where the corpus is. ``copy``: whether films are copied into it."""
+    """Where the films lie, and where the corpus is. ``copy``: whether films are copied into it.
+
+    ``shared``: names that more than one film has, such as view1_frontal or IM0001.
+    """
 
     index: Index
     plan: Sequence[Source]
     roots: Mapping[int, Path]
     out: Path
     copy: bool
+    shared: frozenset[str] = frozenset()
+
+
+def shared_names(index: Index) -> frozenset[str]:
+    """The names that several films have: they are no ids by themselves."""
+    return frozenset(name for (name,) in index.db.execute(_SHARED))
 
 
 def studies(to: Emission, tally: Tally, faults: list[Fault]) -> Iterator[Study]:
@@ -158,7 +172,8 @@ def _study(
     if report is not None and to.plan[report[1]].name != meta["source"]:
         meta.setdefault("report_source", to.plan[report[1]].name)
     taken: set[str] = set()
-    images = tuple(_image(to, study_id, film, rows, taken) for film, rows in kept)
+    ids: set[str] = set()
+    images = tuple(_image(to, study_id, film, rows, taken, ids) for film, rows in kept)
     return Study(study_id, patient, images, _report(study_id, report), meta)
 
 
@@ -217,7 +232,7 @@ def _report(study_id: str, row: Row | None) -> Report | None:
     return Report(study_id, text, known or split_sections(text))
 
 
-def _image(to: Emission, study_id: str, film: Row, rows: list[Row], taken: set[str]) -> ImageRef:
+def _image(to: Emission, study_id: str, film: Row, rows: list[Row], taken: set[str], ids: set[str]) -> ImageRef:
     place = _place(to, film)
     known: dict[str, Any] = json.loads(film[6])["image"]
     for row in rows:
@@ -228,9 +243,20 @@ def _image(to: Emission, study_id: str, film: Row, rows: list[Row], taken: set[s
         known |= {name: facts[name] for name in _OVERLAID if name in facts}
     if known.get("pixel_spacing") is not None:
         known["pixel_spacing"] = tuple(known["pixel_spacing"])
-    known.setdefault("image_id", place.stem)
+    known["image_id"] = _image_id(to, study_id, known.get("image_id") or stem_of(place.name), ids)
     path = _copied(to, study_id, place, taken) if to.copy else _relative(to.out, place)
     return ImageRef(path, **known)
+
+
+def _image_id(to: Emission, study_id: str, name: str, ids: set[str]) -> str:
+    """The film's name, with its study where others have it too, and a number where they are of this study."""
+    whole = f"{study_id}/{name}" if name in to.shared else name
+    found, number = whole, 1
+    while found in ids:
+        number += 1
+        found = f"{whole}-{number}"
+    ids.add(found)
+    return found
 
 
 def _place(to: Emission, film: Row) -> Path:

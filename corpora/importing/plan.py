@@ -13,22 +13,26 @@ from pydantic import BaseModel, ConfigDict, Field
 from corpora import registry
 from corpora.errors import ConfigError, DataError, RadloopError
 from corpora.importing.layouts import LAYOUTS, mapping_columns
+from corpora.importing.names import FILM_SUFFIXES
 from corpora.importing.tables import FilmTable, first_line, sniff
 from corpora.importing.walk import has_film_suffix, may_be_film, may_be_table, walk
 from corpora.readers import ReadOptions, detect
 from corpora.readers.columns import has_report
 from corpora.readers.corpus import is_corpus
 from corpora.readers.files import STDIN, missing
-from corpora.readers.members import is_archive, names
+from corpora.readers.members import is_archive, names, wanted_name
 from corpora.readers.mimic import TXT
 from corpora.readers.openi import XML
 from corpora.readers.tables import delimiter_of
+from corpora.readers.textfiles import TEXTS
 
 Join = Literal["auto", "study_uid", "accession", "layout", "mapping"]
 #: Formats beside those of the report readers: films alone, or films with tables of one layout.
 FILM_FORMATS: Final = ("films", "dicom", *dict.fromkeys(layout.name for layout in LAYOUTS if layout.name != "films"))
 _AUTO: Final = "auto"
 _HEAD: Final = 4096
+# of the files of a kind, where a few tell
+_LOOKED_AT: Final = 64
 # tables deeper down are of something else
 _TABLE_DEPTH: Final = 3
 
@@ -52,7 +56,7 @@ class ImportRun(BaseModel):
 
     def read_options(self, format_: str | None) -> ReadOptions:
         """What of this concerns the reader of a source."""
-        tables = format_ in (None, "csv", "tsv", "jsonl", "json", "parquet")
+        tables = format_ in (None, "csv", "tsv", "jsonl", "json", "parquet", "xlsx")
         columns = (self.id_column, self.text_column, self.findings_column, self.impression_column)
         return ReadOptions(format_, self.encoding, *(columns if tables else ()))
 
@@ -87,6 +91,7 @@ class _Seen:
     tables: list[str] = field(default_factory=list)
     openi: bool = False
     mimic: bool = False
+    texts: list[str] = field(default_factory=list)
 
 
 def make_plan(run: ImportRun, out: Path) -> list[Source]:
@@ -153,8 +158,9 @@ def _folder(path: str, name: str, format_: str | None, run: ImportRun, out: Path
     seen = _look_through(Path(path), out)
     layout = None if format_ in (None, "films", "dicom") else format_
     tables, reports = _tables_in(path, seen, layout, run, number) if format_ not in ("films", "dicom") else ([], [])
-    has_films = seen.films or format_ in FILM_FORMATS or any(_is_film(Path(path, one)) for one in seen.maybe[:64])
-    if not (has_films or seen.openi or seen.mimic or reports or tables):
+    has_films = _holds_films(Path(path), seen, format_)
+    texts = _holds_texts(Path(path), seen, has_films or bool(tables)) and not reports
+    if not (has_films or seen.openi or seen.mimic or texts or reports or tables):
         raise DataError(
             "data.empty", "the folder holds neither films (DICOM, PNG, JPEG) nor reports", where=path,
             hint="name the folder that holds them",
@@ -167,7 +173,8 @@ def _folder(path: str, name: str, format_: str | None, run: ImportRun, out: Path
         number += 1
     if format_ in FILM_FORMATS:
         return
-    for reader in (reader for reader, there in (("openi", seen.openi), ("mimic", seen.mimic)) if there):
+    kinds = (("openi", seen.openi), ("mimic", seen.mimic), ("txt", texts))
+    for reader in (reader for reader, there in kinds if there):
         yield Source(number, "reports", path, reader, name)
         number += 1
     for table in reports:
@@ -190,9 +197,24 @@ def _look_through(root: Path, out: Path) -> _Seen:
             seen.openi = seen.openi or _is_openi(root / path)
         elif TXT.search(path):
             seen.mimic = True
-        elif may_be_film(path) and len(seen.maybe) < 64:
+        elif wanted_name(path, TEXTS):
+            if len(seen.texts) < _LOOKED_AT:
+                seen.texts.append(path)
+        elif may_be_film(path) and len(seen.maybe) < _LOOKED_AT:
             seen.maybe.append(path)
     return seen
+
+
+def _holds_films(root: Path, seen: _Seen, format_: str | None) -> bool:
+    return bool(seen.films) or format_ in FILM_FORMATS or any(_is_film(root / one) for one in seen.maybe[:_LOOKED_AT])
+
+
+def _holds_texts(root: Path, seen: _Seen, beside_films: bool) -> bool:
+    """Whether text files are the reports: there is nothing else, or most are named as films beside them are."""
+    if seen.openi or seen.mimic or not seen.texts or not beside_films:
+        return bool(seen.texts) and not (seen.openi or seen.mimic)
+    stems = [str(root / text)[: -len(".txt")] for text in seen.texts]
+    return 2 * sum(any(Path(stem + end).is_file() for end in ("", *FILM_SUFFIXES)) for stem in stems) > len(stems)
 
 
 def _is_openi(path: Path) -> bool:
@@ -240,19 +262,27 @@ def holds_reports(path: str, run: ImportRun) -> bool:
 
 
 def _archive(path: str, name: str, format_: str | None, number: int) -> Iterator[Source]:
-    if format_ is None:
-        for member in names(path):
-            if XML.search(member):
-                yield Source(number, "reports", path, "openi", name)
-                return
-            if TXT.search(member):
-                yield Source(number, "reports", path, "mimic", name)
-                return
-            if may_be_film(member) or may_be_table(member):
-                break
-        else:
-            raise DataError("data.empty", "the archive holds neither films nor reports", where=path)
-    yield Source(number, "archive", path, format_ or "films", name)
+    reader = _reader_of(path) if format_ is None else None
+    if reader is not None:
+        yield Source(number, "reports", path, reader, name)
+    else:
+        yield Source(number, "archive", path, format_ or "films", name)
+
+
+def _reader_of(path: str) -> str | None:
+    """The reader of an archive of reports; None if films or tables are in it."""
+    texts = False
+    for member in names(path):
+        if XML.search(member):
+            return "openi"
+        if TXT.search(member):
+            return "mimic"
+        if may_be_film(member) or may_be_table(member):
+            return None
+        texts = texts or wanted_name(member, TEXTS)
+    if texts:
+        return "txt"
+    raise DataError("data.empty", "the archive holds neither films nor reports", where=path)
 
 
 def _table(path: str, name: str, format_: str | None, run: ImportRun, number: int) -> Iterator[Source]:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from corpora.errors import RunError
-from corpora.importing.emit import Emission, Tally, studies, write_failures
+from corpora.importing.emit import Emission, Tally, shared_names, studies, write_failures
 from corpora.importing.gather import (
     Gathering,
     Watch,
@@ -231,7 +231,7 @@ def _joined(to: Gathering, plan: Sequence[Source], roots: dict[int, Path]) -> li
 
 def _write(to: Gathering, plan: Sequence[Source], roots: dict[int, Path]) -> tuple[dict[str, int], dict[str, Any]]:
     tally, faults = Tally(), list[Fault]()
-    emission = Emission(to.index, plan, roots, to.out, to.run.copy_images)
+    emission = Emission(to.index, plan, roots, to.out, to.run.copy_images, shared_names(to.index))
     for stale in to.out.glob(SHARDS):
         stale.unlink()
     with StudyWriter(to.out, SHARD) as writer:

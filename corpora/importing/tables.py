@@ -16,7 +16,7 @@ from corpora.importing.names import tails_of
 from corpora.importing.values import parse_age, parse_sex, parse_state, parse_view, parse_year
 from corpora.readers.files import open_text, text_lines
 
-_DELIMITERS: Final = (",", ";", "\t")
+_DELIMITERS: Final = (",", ";", "\t", "|")
 _LONGEST_CELL: Final = 1 << 20
 _AT_ONCE: Final = 1000
 _INSERT: Final = (

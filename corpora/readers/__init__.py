@@ -18,19 +18,27 @@ from corpora.errors import ConfigError, DataError
 from corpora.readers.columns import is_known
 from corpora.readers.corpus import is_corpus
 from corpora.readers.files import STDIN, missing
-from corpora.readers.members import is_archive, names
+from corpora.readers.members import is_archive, names, wanted_name
 from corpora.readers.mimic import TXT
 from corpora.readers.openi import XML
 from corpora.readers.options import Reader, ReadOptions, Record
 from corpora.readers.tables import delimiter_of, first_row
+from corpora.readers.textfiles import TEXTS
 
 __all__ = ["ReadOptions", "Reader", "Record", "detect", "open_source"]
 
 _SUFFIXES: Final = {
     ".csv": "csv", ".tsv": "tsv", ".tab": "tsv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "json",
-    ".parquet": "parquet", ".pq": "parquet",
+    ".parquet": "parquet", ".pq": "parquet", ".xlsx": "xlsx", ".xlsm": "xlsx",
 }  # fmt: skip
-_NO_TABLES: Final = frozenset({"openi", "mimic", "stanford", "corpus"})
+_NO_TABLES: Final = frozenset({"openi", "mimic", "txt", "stanford", "corpus"})
+# what is read in another form, and how it comes there
+_ELSEWHERE: Final = {
+    ".xls": "save it as .xlsx or CSV", ".ods": "save it as .xlsx or CSV", ".docx": "save it as text, a file a report",
+    ".bz2": "decompress it, or use gzip", ".xz": "decompress it, or use gzip", ".zst": "decompress it, or use gzip",
+    ".7z": "unpack it", ".rar": "unpack it",
+    ".txt": "put text files, one a report, into a folder and name that; a table: --format csv or tsv",
+}  # fmt: skip
 _DEFAULTS: Final = ReadOptions()
 
 
@@ -76,9 +84,10 @@ def detect(source: str, options: ReadOptions = _DEFAULTS) -> str:
         return _by_members(source)
     name = _SUFFIXES.get(Path(source.lower().removesuffix(".gz")).suffix)
     if name is None:
+        formats = f"name its format with --format: {', '.join(registry.names('readers'))}"
         raise DataError(
             "data.format", "what this is does not show in its name", where=source,
-            hint=f"name its format with --format: {', '.join(registry.names('readers'))}",
+            hint=_ELSEWHERE.get(path.suffix.lower(), formats),
         )  # fmt: skip
     return "stanford" if name == "csv" and _is_headerless(source, options) else name
 
@@ -91,12 +100,17 @@ def _is_headerless(source: str, options: ReadOptions) -> bool:
 
 
 def _by_members(source: str) -> str:
+    texts = tables = False
     for name in names(source):
-        if XML.search(name):
+        if wanted_name(name, XML):
             return "openi"
-        if TXT.search(name):
+        if wanted_name(name, TXT):
             return "mimic"
+        texts = texts or wanted_name(name, TEXTS)
+        tables = tables or Path(name.lower().removesuffix(".gz")).suffix in _SUFFIXES
+    if texts:
+        return "txt"
     raise DataError(
-        "data.empty", "nothing in it is a report: neither Open-i XML (*.xml) nor MIMIC-CXR text (s########.txt)",
-        where=source,
+        "data.empty", "nothing in it is a report: neither Open-i XML (*.xml) nor text files (*.txt)", where=source,
+        hint="it holds a table: unpack it and name that" if tables else "",
     )  # fmt: skip

@@ -11,18 +11,23 @@ from typing import Final
 from corpora.errors import ConfigError, DataError
 from corpora.readers.options import ReadOptions
 
-# in the order of preference
-_IDS: Final = (
+#: Names of columns, folded, of study ids, in the order of preference.
+IDS: Final = (
     "study_id", "studyid", "id", "uid", "report_id", "reportid", "exam_id", "accession", "accession_number",
     "accession_no", "accessionnumber", "study_uid", "study_instance_uid", "studyinstanceuid", "dicom_id",
+    "note_id", "study",
 )  # fmt: skip
-_TEXTS: Final = (
+#: Those of whole reports.
+TEXTS: Final = (
     "report", "text", "report_text", "reporttext", "full_report", "full_text", "radiology_report", "reports",
+    "narrative", "report_body", "note_text",
 )  # fmt: skip
-_PATIENTS: Final = ("patient_id", "subject_id", "patientid", "subjectid")
+#: Those of patients.
+PATIENTS: Final = ("patient_id", "subject_id", "patientid", "subjectid")
 _SECTIONS: Final = {
-    "findings": "findings", "finding": "findings", "report_findings": "findings",
+    "findings": "findings", "finding": "findings", "report_findings": "findings", "section_findings": "findings",
     "impression": "impression", "impressions": "impression", "report_impression": "impression",
+    "section_impression": "impression",
     "conclusion": "impression", "conclusions": "impression", "opinion": "impression",
     "findings_impression": "findings_impression", "findings_and_impression": "findings_impression",
     "indication": "indication", "indications": "indication", "clinical_indication": "indication",
@@ -56,13 +61,13 @@ class Layout:
 
 def is_known(name: str) -> bool:
     """Whether a column of this name would be taken for an id, a report or a section without an option."""
-    key = _key(name)
-    return key in _IDS or key in _PATIENTS or key in _TEXTS or key in _SECTIONS
+    key = fold(name)
+    return key in IDS or key in PATIENTS or key in TEXTS or key in _SECTIONS
 
 
 def has_report(names: Sequence[str]) -> bool:
     """Whether a table with these columns holds reports, as far as the names tell."""
-    return any(_key(name) in _TEXTS or _SECTIONS.get(_key(name)) in _READING for name in names)
+    return any(fold(name) in TEXTS or _SECTIONS.get(fold(name)) in _READING for name in names)
 
 
 def find_columns(names: Sequence[str], options: ReadOptions, source: str) -> Layout:
@@ -78,22 +83,23 @@ def find_columns(names: Sequence[str], options: ReadOptions, source: str) -> Lay
             "config.columns", "a column with the whole report and columns with its sections are both named",
             where="--text-column", hint="leave out one of them",
         )  # fmt: skip
-    text = _place(names, options.text_column, () if sectioned else _TEXTS, source)
+    text = _place(names, options.text_column, () if sectioned else TEXTS, source)
     sections = () if text is not None else _section_places(names, options, source)
     if text is None and not any(name in _READING for name, _ in sections):
         raise _no_report(names, source)
-    study_id = _place(names, options.id_column, _IDS, source)
-    return Layout(len(names), study_id, _place(names, None, _PATIENTS, source), text, sections)
+    study_id = _place(names, options.id_column, IDS, source)
+    return Layout(len(names), study_id, _place(names, None, PATIENTS, source), text, sections)
 
 
-def _key(name: str) -> str:
+def fold(name: str) -> str:
+    """A column's name without case, its blanks and hyphens as underscores."""
     return re.sub(r"[\s-]+", "_", name.strip().lower())
 
 
 def _place(names: Sequence[str], named: str | None, usual: Sequence[str], source: str) -> int | None:
     if named is not None:
         return _named_place(names, named, source)
-    keys = [_key(name) for name in names]
+    keys = [fold(name) for name in names]
     for candidate in usual:
         if keys.count(candidate) > 1:
             raise DataError("data.columns", f"two columns are named {candidate!r}", where=source)
@@ -103,12 +109,12 @@ def _place(names: Sequence[str], named: str | None, usual: Sequence[str], source
 
 
 def _named_place(names: Sequence[str], named: str, source: str) -> int:
-    for wanted, known in ((named, list(names)), (_key(named), [_key(name) for name in names])):
+    for wanted, known in ((named, list(names)), (fold(named), [fold(name) for name in names])):
         if known.count(wanted) > 1:
             raise DataError("data.columns", f"two columns are named {named!r}", where=source)
         if wanted in known:
             return known.index(wanted)
-    near = get_close_matches(_key(named), [_key(name) for name in names], n=1)
+    near = get_close_matches(fold(named), [fold(name) for name in names], n=1)
     guess = f"; did you mean {near[0]}?" if near and _NAME_LIKE.fullmatch(near[0]) else ""
     raise DataError("data.columns", f"no column is named {named!r}{guess}", where=source, hint=_found(names))
 
@@ -117,7 +123,7 @@ def _section_places(names: Sequence[str], options: ReadOptions, source: str) -> 
     named = {"findings": options.findings_column, "impression": options.impression_column}
     chosen = {_named_place(names, column, source): name for name, column in named.items() if column}
     for place, column in enumerate(names):
-        name = _SECTIONS.get(_key(column))
+        name = _SECTIONS.get(fold(column))
         if name and not named.get(name):
             chosen.setdefault(place, name)
     return tuple((chosen[place], place) for place in sorted(chosen))

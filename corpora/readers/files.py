@@ -28,6 +28,7 @@ _MAGIC: Final = {
     b"\x7fELF": "a program",
 }
 _CONTROLS: Final = bytes(set(range(32)) - set(b"\t\n\r\f\v"))
+_UTF16: Final = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _HEAD: Final = 8192
 _CHUNK: Final = 1 << 18
 
@@ -79,14 +80,17 @@ def _open_raw(source: str) -> Iterator[io.BufferedReader]:
 
 @contextmanager
 def open_text(source: str, encoding: str | None) -> Iterator[io.TextIOWrapper]:
-    """A text file, line ends as they are.
+    """A text file, line ends as they are; without an encoding UTF-16 where a byte order mark says so, else UTF-8.
 
-    Raises ``DataError``: ``data.empty``, ``data.binary``, ``data.encoding`` for UTF-16 that was not announced, and as
-    ``open_bytes``; ``ConfigError`` as ``codec``.
+    Raises ``DataError``: ``data.empty``, ``data.binary``, and as ``open_bytes``; ``ConfigError`` as ``codec``.
     """
     with open_bytes(source) as stream:
         peek = cast("Callable[[int], bytes]", stream.peek)  # type: ignore[attr-defined]
-        _check_text(source, peek(_HEAD)[:_HEAD], encoding)
+        head = peek(_HEAD)[:_HEAD]
+        if encoding is None and head.startswith(_UTF16):
+            # the mark says it: what Excel calls Unicode text
+            encoding = "utf-16"
+        _check_text(source, head, encoding)
         text = io.TextIOWrapper(stream, codec(encoding), newline="")
         try:
             yield text
@@ -115,9 +119,6 @@ def _check_text(source: str, head: bytes, encoding: str | None) -> None:
     if not head:
         raise DataError("data.empty", "the file is empty", where=source)
     kind = next((kind for magic, kind in _MAGIC.items() if head.startswith(magic)), None)
-    wide = head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
-    if kind is None and wide and encoding is None:
-        raise _not_utf8(source, 1, "utf-16")
     controls = len(head) - len(head.translate(None, _CONTROLS))
     looks_binary = controls > 0.3 * len(head) or (b"\0" in head and not _is_utf8(head))
     if kind or (looks_binary and encoding is None):
@@ -137,12 +138,12 @@ def _is_utf8(head: bytes) -> bool:
     return True
 
 
-def _not_utf8(source: str, line: int, guess: str, encoding: str | None = None) -> DataError:
+def _not_utf8(source: str, line: int, encoding: str) -> DataError:
     return DataError(
         "data.encoding",
-        f"the text is not {encoding or 'UTF-8'}",
+        f"the text is not {encoding}",
         where=f"{source}, line {line}",
-        hint=f"name its encoding, such as --encoding {guess}",
+        hint="name its encoding, such as --encoding latin-1, or cp1252 of Windows",
     )
 
 
@@ -170,4 +171,4 @@ def text_chunks(text: io.TextIOWrapper, source: str, encoding: str | None) -> It
 def _undecodable(error: UnicodeDecodeError, source: str, encoding: str | None, lines: int) -> DataError:
     # the bytes being decoded begin where the last whole piece ended
     line = lines + bytes(error.object[: error.start]).count(b"\n") + 1
-    return _not_utf8(source, line, "latin-1", encoding)
+    return _not_utf8(source, line, encoding or error.encoding.upper())

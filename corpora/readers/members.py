@@ -58,7 +58,8 @@ def members(source: str, wanted: re.Pattern[str]) -> Iterator[Member | Reject]:
     return _from_zip(source, wanted) if source.lower().endswith(".zip") else _from_tar(source, wanted)
 
 
-def _is_wanted(name: str, wanted: re.Pattern[str]) -> bool:
+def wanted_name(name: str, wanted: re.Pattern[str]) -> bool:
+    """Whether a path is one that ``members`` with this pattern gives."""
     # macOS puts files such as ._1.xml beside the real ones
     return wanted.search(name) is not None and not name.rpartition("/")[2].startswith("._")
 
@@ -82,7 +83,7 @@ def _natural(name: str) -> list[tuple[int, str]]:
 
 def _from_folder(source: str, wanted: re.Pattern[str]) -> Iterator[Member | Reject]:
     for name in _walk(Path(source), ""):
-        if not _is_wanted(name, wanted):
+        if not wanted_name(name, wanted):
             continue
         try:
             with (Path(source) / name).open("rb") as stream:
@@ -166,7 +167,7 @@ def tar_entries(archive: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
 def _from_tar(source: str, wanted: re.Pattern[str]) -> Iterator[Member | Reject]:
     with open_tar(source) as archive:
         for info in tar_entries(archive):
-            if not _is_wanted(info.name, wanted):
+            if not wanted_name(info.name, wanted):
                 continue
             if info.size > _LARGEST:
                 yield _too_large(source, info.name)
@@ -194,7 +195,7 @@ def open_zip(source: str) -> Iterator[zipfile.ZipFile]:
 def _from_zip(source: str, wanted: re.Pattern[str]) -> Iterator[Member | Reject]:
     with open_zip(source) as archive:
         for info in archive.infolist():
-            if info.is_dir() or not _is_wanted(info.filename, wanted):
+            if info.is_dir() or not wanted_name(info.filename, wanted):
                 continue
             try:
                 with archive.open(info) as stream:

@@ -20,14 +20,14 @@ from corpora.types import Provenance, Reject
 
 # a cell beyond this is a quote that nobody closed; the csv module would hold all the rest of the file
 _LONGEST_CELL: Final = 1 << 26
-_DELIMITERS: Final = (",", ";", "\t")
+_DELIMITERS: Final = (",", ";", "\t", "|")
 _ROWS_AT_ONCE: Final = 2048
 
 Cells = list[str]
 
 
 def read_csv(source: str, options: ReadOptions) -> Iterator[Record]:
-    """The studies of a CSV table with a header; commas, or else semicolons or tabs, between the cells.
+    """The studies of a CSV table with a header; commas, or else semicolons, tabs or bars, between the cells.
 
     Raises ``DataError``: ``data.columns`` if no column holds reports, ``data.csv`` for a quote that is never closed,
     and as ``open_text`` and ``text_lines``. A row that does not fit the header is a ``Reject`` (``data.columns``).
@@ -176,7 +176,7 @@ def _objects(numbered: Iterable[tuple[int, Any]], options: ReadOptions, source: 
         keys = tuple(item)
         if first is None:
             first = find_columns(keys, options, source)
-        yield _from_cells(list(item.values()), layout_of(keys), first.id is not None, provenance)
+        yield from_cells(list(item.values()), layout_of(keys), first.id is not None, provenance)
 
 
 def _layout_or_none(keys: tuple[str, ...], options: ReadOptions, source: str) -> Layout | None:
@@ -186,9 +186,10 @@ def _layout_or_none(keys: tuple[str, ...], options: ReadOptions, source: str) ->
         return None
 
 
-def _from_cells(
+def from_cells(
     cells: Sequence[Any] | Mapping[int, Any], layout: Layout | None, has_ids: bool, provenance: Provenance
 ) -> Record:
+    """The study of one record with typed cells, in their places; a ``Reject`` (``data.columns``, ``data.type``)."""
     if layout is None:
         return Reject("data.columns", "the record has no report, or lacks a column that was named", provenance)
     try:
@@ -240,7 +241,7 @@ def read_parquet(source: str, options: ReadOptions) -> Iterator[Record]:
                 for values in zip(*columns, strict=True):
                     number += 1
                     cells = dict(zip(used, values, strict=True))
-                    yield _from_cells(cells, layout, layout.id is not None, Provenance(source, number))
+                    yield from_cells(cells, layout, layout.id is not None, Provenance(source, number))
 
 
 @contextmanager

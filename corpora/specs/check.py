@@ -133,12 +133,12 @@ def gather(
     """All that the checks look at but the films. Raises as ``check``."""
     from corpora.boxes import read_boxes
 
-    table = None if labels is None else read_label_table(labels)
     layer = None if boxes is None else read_boxes(boxes)
     papers = [None if path is None else (Path(path), _json_object(Path(path))) for path in (certificate, scan)]
     studies = list(read_facts(corpus))
     if not studies:
         raise DataError("data.empty", "the corpus has no studies", where=str(corpus))
+    table = None if labels is None else read_label_table(labels, {study.study_id for study in studies})
     return Evidence(spec, studies, aggregates_of(manifest_of(corpus)), table, layer, papers[0], papers[1])
 
 

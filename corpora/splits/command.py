@@ -29,6 +29,7 @@ def split(
     labels: Path | str | None = None,
     respect: bool = True,
     fresh: bool = False,
+    test_from: int | None = None,
     pixels: str = "1000",
     command: Sequence[str] = ("corpora.splits.split",),
 ) -> Split:
@@ -36,9 +37,9 @@ def split(
     None.
 
     A split that is there already is kept and extended, unless ``fresh``. Labels are those of the corpus, or of the
-    table ``labels``. ``pixels`` is how many films with like hashes are compared: a number, ``all`` or ``none``. Raises
-    ``DataError`` and ``ConfigError`` for bad input, ``RunError``: ``split.changed`` if the split there was made with
-    another seed or ratios, and as ``atomic_writer``.
+    table ``labels``. ``test_from`` as ``make_split`` has it. ``pixels`` is how many films with like hashes are
+    compared: a number, ``all`` or ``none``. Raises ``DataError`` and ``ConfigError`` for bad input, ``RunError``:
+    ``split.changed`` if the split there was made with another seed or ratios, and as ``atomic_writer``.
     """
     from corpora.runs import output_target, write_manifest
     from corpora.specs.facts import read_facts
@@ -47,7 +48,8 @@ def split(
     from corpora.splits.files import write_split
 
     start, corpus = time.perf_counter(), Path(corpus)
-    config = {"ratios": parse_ratios(ratios), "seed": seed, "respect": respect, "labels": labels and str(labels)}
+    config = {"ratios": parse_ratios(ratios), "seed": seed, "respect": respect, "labels": labels and str(labels),
+              "test_from": test_from}  # fmt: skip
     target = output_target(_table(corpus, out), "split.csv")
     most = films_to_see(pixels)
     studies = list(read_facts(corpus))
@@ -59,6 +61,7 @@ def split(
         seed=seed,
         respect=respect,
         earlier=earlier,
+        test_from=test_from,
         compare=None if most == 0 else partial(compare, corpus, most=most),
     )
     target.table.parent.mkdir(parents=True, exist_ok=True)
@@ -89,7 +92,10 @@ def _earlier(table: Path, manifest: Path, config: Mapping[str, Any]) -> dict[str
     if not table.is_file():
         return {}
     made_with = _config_of(manifest)
-    changed = [name for name in ("ratios", "seed", "respect") if made_with.get(name, config[name]) != config[name]]
+    # a split of before there was a choice was made without it
+    made_with = {"test_from": None} | made_with
+    chosen = ("ratios", "seed", "respect", "test_from")
+    changed = [name for name in chosen if made_with.get(name, config[name]) != config[name]]
     if changed:
         raise RunError(
             "split.changed", f"the split that is there was made with another {' and '.join(changed)}", where=str(table),
@@ -111,7 +117,7 @@ def _labels(studies: Sequence[StudyFacts], table: Path | str | None) -> Mapping[
     from corpora.specs.labels import read_label_table
 
     if table is not None:
-        return read_label_table(table).labels
+        return read_label_table(table, {study.study_id for study in studies}).labels
     return {study.study_id: study.labels for study in studies if study.labels is not None}
 
 
@@ -143,6 +149,10 @@ def split_cli(
     respect: Annotated[
         bool, typer.Option("--respect/--ignore", help="Keep studies where their source's own split puts them.")
     ] = True,
+    test_from: Annotated[
+        int | None,
+        typer.Option(metavar="YEAR", help="Patients with a study of this year or later are the test part."),
+    ] = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Forget the split that is there already.")] = False,
     pixels: Annotated[
         str, typer.Option(metavar="N|all|none", help="How many films with like hashes are read to compare them.")
@@ -158,6 +168,7 @@ def split_cli(
         labels=labels,
         respect=respect,
         fresh=fresh,
+        test_from=test_from,
         pixels=pixels,
         command=sys.argv,
     )

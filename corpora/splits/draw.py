@@ -8,7 +8,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
-from corpora.errors import ConfigError
+from corpora.errors import ConfigError, DataError
 from corpora.specs.facts import StudyFacts
 from corpora.splits.leaks import balance_of, find_leaks
 from corpora.splits.types import PARTS, Split
@@ -123,6 +123,14 @@ def official_parts(studies: Iterable[StudyFacts]) -> dict[str, str]:
     return {study_id: part for study_id, part in named.items() if part in PARTS}
 
 
+def late_patients(studies: Sequence[StudyFacts], year: int) -> set[str]:
+    """The patients with a study of ``year`` or later. Raises ``DataError`` (``split.no_years``)."""
+    if all(study.year is None for study in studies):
+        hint = "a table with a column year or study_date brings them, and so do films whose dates were kept"
+        raise DataError("split.no_years", "no study of the corpus has a year", where="--test-from", hint=hint)
+    return {study.patient for study in studies if study.year is not None and study.year >= year}
+
+
 def make_split(
     studies: Sequence[StudyFacts],
     labels: Mapping[str, Mapping[str, int]],
@@ -131,6 +139,7 @@ def make_split(
     seed: int = 0,
     respect: bool = True,
     earlier: Mapping[str, str] | None = None,
+    test_from: int | None = None,
     compare: Callable[[Sequence[Alike]], list[Alike]] | None = None,
 ) -> Split:
     """Split studies by patient; ``earlier`` is the part of patients (``StudyFacts.patient``) in a split to be kept,
@@ -138,9 +147,12 @@ def make_split(
 
     With ``respect`` a study stays in the part that its source gives it, even if the source has the patient in two
     (which the leaks say), and other studies of the patient follow the first. A part that the ratios have and the source
-    has not is taken out of the source's training part.
+    has not is taken out of the source's training part. With ``test_from`` the patients with a study of that year or a
+    later one are the test part, with all their studies, and the ratios of the others divide the rest; what the source
+    says does not count then. Raises ``DataError`` (``split.no_years``) if no study has a year.
     """
-    official = official_parts(studies) if respect else {}
+    late = set() if test_from is None else late_patients(studies, test_from)
+    official = official_parts(studies) if respect and test_from is None else {}
     named = set(official.values())
     absent = [part for part, ratio in ratios.items() if ratio and part not in named] if "train" in named else []
     fixed, undecided = dict(earlier or {}), set[str]()
@@ -151,9 +163,10 @@ def make_split(
         elif part:
             fixed.setdefault(study.patient, part)
     strata = strata_of(studies, labels)
-    anywhere = {patient: stratum for patient, stratum in strata.items() if patient not in undecided}
+    anywhere = {patient: stratum for patient, stratum in strata.items() if patient not in undecided | late}
     within_train = {patient: strata[patient] for patient in undecided}
-    parts = assign(anywhere, ratios, seed, fixed)
+    parts = assign(anywhere, ratios if test_from is None else _only(ratios, ("train", "validate")), seed, fixed)
+    parts |= dict.fromkeys(late, "test")
     parts |= assign(within_train, _only(ratios, ("train", *absent)), seed, fixed)
     by_study = {study.study_id: parts[study.patient] for study in studies}
     for study_id, part in official.items():

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any, Final
 
 from corpora.errors import DataError, RegistryError
-from corpora.runs import output_target
 
 _READ: Final = ("format", "encoding", "id_column", "text_column", "findings_column", "impression_column")
 _IDS: Final = ("study_id", "id")
@@ -37,7 +36,7 @@ class Origin:
 
 def origin_of(table: Path) -> Origin:
     """What the manifest beside a label table says; nothing where there is none that can be read."""
-    manifests = (output_target(table).manifest, table.parent / "manifest.json")
+    manifests = (table.with_name(f"{table.name}.manifest.json"), table.parent / "manifest.json")
     data: Any = next(filter(None, map(_manifest, manifests)), {})
     config, inputs = data.get("config", {}), data.get("inputs", [])
     if not isinstance(config, dict) or "label_schema" not in config:

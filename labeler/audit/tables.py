@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from corpora.errors import DataError
+from corpora.label_columns import id_place, may_hold_labels
 from corpora.labels import parse_cell
 from labeler.audit.types import BLANK_CODE
 from labeler.score_io import STATES, LabelTable, at_row, read_labels
@@ -23,8 +24,6 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 _CODES: Final = np.array([BLANK_CODE if state is None else state for state in STATES], dtype=np.int8)
-_IDS: Final = ("study_id", "id")
-_NOT_LABELS: Final = frozenset({"reports", "report impression", "report", "text", "patient_id", "subject_id", "path"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,11 +89,12 @@ def _by_column(path: Path, leave_out: Sequence[str]) -> Labels | None:
     table = _arrow(path)
     if table is None or not table.num_rows or len(set(table.column_names)) != table.num_columns:
         return None
-    key = next((name for name in table.column_names if name.strip().lower() in _IDS), None)
-    if key is None or any(name.lower() in _IDS for name in table.column_names if name != key):
+    place = id_place(table.column_names)
+    if place is None:
         return None
+    key = table.column_names[place]
     names = [name for name in table.column_names if name != key and name not in leave_out]
-    if any(not name or name != name.strip() or name.lower() in _NOT_LABELS for name in names):
+    if any(name != name.strip() or not may_hold_labels(name) for name in names):
         return None
     ids = _ids(table.column(key))
     columns = [_codes(table.column(name)) for name in names]

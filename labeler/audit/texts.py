@@ -8,6 +8,7 @@ from hashlib import blake2b
 from pathlib import Path
 
 from corpora.errors import DataError
+from corpora.label_columns import name_in
 from corpora.readers import ReadOptions, open_source
 from corpora.sections import select, split_sections
 from corpora.types import Report, Study
@@ -27,8 +28,10 @@ def text_digests(
     wanted = set(ids)
     found: dict[str, str] = {}
     for number, record in enumerate(open_source(source, ReadOptions(**options))):
-        if isinstance(record, Study) and record.report is not None and record.study_id in wanted:
-            found.setdefault(record.study_id, digest(record.report, sections))
+        if isinstance(record, Study) and record.report is not None:
+            study_id = name_in(wanted, record.study_id)
+            if study_id is not None:
+                found.setdefault(study_id, digest(record.report, sections))
         if number % 1000 == 0:
             watch(number)
     return found
@@ -63,15 +66,16 @@ def texts_of(audit: Path | str, study_ids: Iterable[str]) -> Iterator[tuple[str,
     for record in open_source(plan.reports, ReadOptions(**plan.read)):
         if not wanted:
             return
-        if isinstance(record, Study) and record.report is not None and record.study_id in wanted:
-            wanted.discard(record.study_id)
+        study_id = name_in(wanted, record.study_id) if isinstance(record, Study) else None
+        if isinstance(record, Study) and record.report is not None and study_id is not None:
+            wanted.discard(study_id)
             report = record.report
-            if known.get(record.study_id) not in (None, digest(report, plan.sections)):
+            if known.get(study_id) not in (None, digest(report, plan.sections)):
                 raise DataError(
                     "audit.text_changed", "the report is not the one that was planned",
-                    where=f"{plan.reports}, study {record.study_id}", hint="restore the source of the reports",
+                    where=f"{plan.reports}, study {study_id}", hint="restore the source of the reports",
                 )  # fmt: skip
-            yield record.study_id, replace(report, sections=report.sections or split_sections(report.text))
+            yield study_id, replace(report, sections=report.sections or split_sections(report.text))
     if wanted:
         first = min(wanted)
         message = f"{len(wanted):,} drawn reports are not in the source, first {first[:40]!r}"

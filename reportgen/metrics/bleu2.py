@@ -16,7 +16,7 @@ _SMOOTHED = 0.1
 
 
 class Bleu2Sentence:
-    """``bleu2-sentence.v1``: bleu2."""
+    """``bleu2-sentence.v1``: BLEU-2 of each report, averaged."""
 
     name = "bleu2-sentence.v1"
     text = "tokens"

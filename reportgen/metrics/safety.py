@@ -28,7 +28,7 @@ _COMPARED: Final = re.compile(
 
 
 class Safety:
-    """``safety.v1``."""
+    """``safety.v1``: what a reader should be warned of, whatever a draft's score."""
 
     name = "safety.v1"
     text = "written"

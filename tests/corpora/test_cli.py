@@ -146,9 +146,12 @@ def test_an_unexpected_error_does_not_show_what_it_holds(radloop):
 
 
 @pytest.mark.parametrize("args", [("--debug", "greet", "fail", "bug"), ("greet", "fail", "bug", "--debug")])
-def test_debug_lets_the_traceback_through(radloop, args):
-    with pytest.raises(ValueError, match="the text"):
-        radloop(*args)
+def test_debug_shows_the_traceback_and_keeps_the_exit_code(radloop, args):
+    code, out, err = radloop(*args)
+    assert (code, out) == (2, "")
+    assert err.startswith("Traceback (most recent call last):\n")
+    assert "greet_app.py" in err
+    assert "ValueError: the text" in err
 
 
 def test_exit_codes(radloop):

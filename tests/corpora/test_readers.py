@@ -270,7 +270,7 @@ def test_the_whole_open_i_collection(shared: Path) -> None:
 
 
 def test_every_built_in_format_is_registered_and_detected_or_forced() -> None:
-    built_in = {"corpus", "csv", "json", "jsonl", "mimic", "openi", "parquet", "stanford", "tsv"}
+    built_in = {"corpus", "csv", "json", "jsonl", "mimic", "openi", "parquet", "stanford", "tsv", "txt", "xlsx"}
     assert built_in <= set(registry.names("readers"))
     assert detect("anything", ReadOptions(format="stanford")) == "stanford"
 

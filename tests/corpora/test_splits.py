@@ -246,3 +246,25 @@ def test_a_split_that_is_not_there_is_said(tmp_path):
         read_split(tmp_path / "split.csv")
     with pytest.raises(DataError, match=r"data\.missing"):
         split(tmp_path / "corpus")
+
+
+def test_a_split_in_time(tmp_path):
+    """Half of the patients come back in 2018: with all their studies they are the test part, and nobody else is."""
+    studies = [fact(number, number % 40, NAMES[number % 3], year=2015 + number // 40) for number in range(120)]
+    studies += [fact(200 + number, number, None, year=2018) for number in range(20)]
+    studies += [fact(300, 300), fact(301, 301, split="test")]
+    made = split_of(studies, test_from=2018)
+    of_patient = {study.patient: made.parts[study.study_id] for study in studies}
+    assert {patient for patient, part in of_patient.items() if part == "test"} == {f"p:p{n}" for n in range(20)}
+    assert Counter(of_patient.values())["validate"] in (2, 3) and not made.leaks.patients
+    with pytest.raises(DataError, match="no study of the corpus has a year"):
+        split_of([fact(1)], test_from=2018)
+
+
+def test_a_split_in_time_is_kept_and_not_mixed_with_another(tmp_path):
+    corpus = write_corpus(tmp_path / "c", [study(number, year=2010 + number) for number in range(20)])
+    made = split(corpus, test_from=2025, pixels="none")
+    assert {name for name, part in made.parts.items() if part == "test"} == {f"s{number}" for number in range(15, 20)}
+    assert split(corpus, test_from=2025, pixels="none").parts == made.parts
+    with pytest.raises(RunError, match="test_from"):
+        split(corpus, pixels="none")

@@ -69,7 +69,6 @@ def is_one_error(done, code, *named):
         ("noise.jsonl", bytes(range(256)) * 20, "data.binary"),
         ("text.parquet", MARK.encode() * 100, "data.parquet"),
         ("latin.csv", f"id,report\n1,{MARK} fémur\n".encode("latin-1"), "data.encoding"),
-        ("wide.csv", f"id,report\n1,{MARK}\n".encode("utf-16"), "data.encoding"),
         ("reports.docx", MARK.encode(), "data.format"),
         ("no.tgz", MARK.encode(), "data.truncated"),
         ("object.json", f'{{"text": "{MARK}"}}'.encode(), "data.json"),

@@ -470,7 +470,7 @@ def refuse(tmp_path: Path, labels: str | bytes, gold: str = GOOD, name: str = "l
         ("", "data.empty", "no reports"),
         ("\n", "data.empty", "no reports"),
         ("study_id,Edema\n", "data.empty", "no reports"),
-        ("name,Edema\na,1\n", "data.column", "no column study_id or id"),
+        ("name,Edema\na,1\n", "data.column", "no column of study ids"),
         ("study_id,Edema,Edema\na,1,1\n", "data.column", "columns 2 and 3"),
         ("id,id,Edema\na,a,1\n", "data.column", "columns 1 and 2"),
         ("study_id,Edema\na,1\nb\n", "data.csv", "row 2"),

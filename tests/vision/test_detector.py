@@ -190,6 +190,30 @@ def test_the_commands_find_write_and_are_measured(radloop, boxed, detector, tmp_
     assert rows["labels"]["mean"]["froc"]["value"] > 0.4 and rows["patients"] < rows["images"]
 
 
+def test_what_a_first_stage_takes_for_normal_gets_no_boxes(radloop, boxed, detector, tmp_path):
+    args = ("vision", "detect", detector.folder, boxed, "--part", "test")
+    assert radloop(*args, "-o", tmp_path / "all").code == 0
+    every = read_detections(tmp_path / "all")
+    studies = sorted({each.study_id for each in every.looked})
+    with_boxes = {each.image_id for each in every.detections}
+    normal = next(each for each in every.looked if each.image_id in with_boxes).study_id
+    table = tmp_path / "seen.csv"
+    table.write_text("study_id,No Finding\n" + "".join(f"{study},{int(study == normal)}\n" for study in studies))
+    assert radloop(*args, "--normal", table, "-o", tmp_path / "gated").code == 0
+    gated = read_detections(tmp_path / "gated")
+    assert [each.image_id for each in gated.looked] == [each.image_id for each in every.looked]
+    of = {each.image_id: each.study_id for each in every.looked}
+    kept = [each for each in every.detections if of[each.image_id] != normal]
+    assert [(each.image_id, each.label) for each in gated.detections] == [(each.image_id, each.label) for each in kept]
+    assert 0 < len(gated.detections) < len(every.detections)
+    table.write_text("study_id,No Finding\nelsewhere,1\n")
+    done = radloop(*args, "--normal", table, "-o", tmp_path / "none")
+    assert done.code == 2 and "[vision.no_match]" in done.err
+    table.write_text(f"study_id,Edema\n{normal},1\n")
+    done = radloop(*args, "--normal", table, "-o", tmp_path / "none")
+    assert done.code == 2 and "no label No Finding" in done.err
+
+
 def test_train_detector_is_a_command(radloop, boxed, tmp_path):
     config = tmp_path / "d.yaml"
     config.write_text(json.dumps(recipe(training=recipe().training.model_dump() | {"epochs": 1}).model_dump()))

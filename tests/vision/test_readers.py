@@ -159,3 +159,54 @@ def test_the_printed_mean_leaves_out_what_is_undefined() -> None:
     found = printed_mean(given)
     assert (found.value, found.lo, found.hi, found.reason) == (0.75, 0.4, 0.6, "mean over 2 of 3 labels")
     assert printed_mean(given[1:2]).value is None
+
+
+def two_sessions(tmp_path: Path, n: int = 200) -> tuple[Path, Path]:
+    """Three readers who err in 15 % of the films, and of these again with 3 %; some films are read but once."""
+    rng = np.random.default_rng(5)
+    truth = rng.random((n, 2)) < [0.3, 0.2]
+    head = ("image_id", "patient_id", "reader", "Edema", "Nodule")
+    paths = []
+    for name, errs, films in (("alone.csv", 0.15, range(n)), ("helped.csv", 0.03, range(n - 20))):
+        rows = [
+            (f"i{i}", f"p{i // 2}", f"R{r}", *(int(t ^ (rng.random() < errs)) for t in truth[i]))
+            for i in films for r in range(3)
+        ]  # fmt: skip
+        paths.append(readings(tmp_path / name, rows, head))
+    return paths[0], paths[1]
+
+
+def test_what_a_second_reading_gains(radloop: Callable[..., Any], tmp_path: Path) -> None:
+    alone, helped = two_sessions(tmp_path)
+    out = tmp_path / "out"
+    found = report_of(radloop, alone, "--compare", helped, "--replicates", 500, "-o", out)["change"]
+    assert (found["items"], found["resampled_by"], len(found["pairs"])) == (180, "patient", 3)
+    rows = [found["fleiss"], *(pair["labels"] for pair in found["pairs"])]
+    for row in rows:
+        assert list(row) == ["Edema", "Nodule", "mean"]
+        for change in row.values():
+            gain = change["second"]["value"] - change["first"]["value"]
+            assert change["difference"]["value"] == pytest.approx(gain)
+            assert 0 < change["difference"]["lo"] < gain < change["difference"]["hi"]
+    # the second reading by itself, over the same films
+    again = report_of(radloop, helped, "--replicates", 500)
+    assert found["fleiss"]["Edema"]["second"]["value"] == pytest.approx(
+        again["fleiss"]["labels"]["Edema"]["bootstrap"]["value"]
+    )
+    assert (out / "tables" / "change-fleiss.md").is_file()
+    assert "gains" in (out / "readers.html").read_text()
+
+
+def test_the_same_reading_gains_nothing(radloop: Callable[..., Any], tmp_path: Path) -> None:
+    alone, _ = two_sessions(tmp_path)
+    found = report_of(radloop, alone, "--compare", alone, "--replicates", 200)["change"]
+    for change in found["fleiss"].values():
+        assert [change["difference"][end] for end in ("value", "lo", "hi")] == [0, 0, 0]
+
+
+def test_readings_that_share_nothing_are_refused(radloop: Callable[..., Any], tmp_path: Path) -> None:
+    alone, _ = two_sessions(tmp_path)
+    other = readings(tmp_path / "other.csv", [("i1", "X", 1), ("i1", "Y", 0)], ("image_id", "rad_id", "Edema"))
+    done = radloop("vision", "readers", alone, "--compare", other, "--replicates", 0)
+    assert (done.code, done.out) == (2, "")
+    assert "[readers.pairs]" in done.err

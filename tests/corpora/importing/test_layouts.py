@@ -75,9 +75,26 @@ def test_chexpert(tmp_path, png, written, by_id):
     assert one.meta["labels"] == {"Edema": -1, "Pleural Effusion": 1, "Support Devices": 0}
     assert [image.view for image in one.images] == ["AP", "LATERAL"]
     assert one.images[1].view_source == "Frontal/Lateral"
+    assert [image.image_id for image in one.images] == ["patient00001/study1/view1_frontal", "view2_lateral"]
     assert "sex" not in found["patient00002/study1"].meta
     assert found["patient64541/study1"].meta["split"] == "valid"
     assert done.counts["images_without_row"] == done.counts["rejected"] == 0
+
+
+def test_names_that_many_films_have_are_no_ids(tmp_path, dicom, png, by_id):
+    src = tmp_path / "pacs"
+    for number, place in enumerate(("a/IM0001", "b/IM0001", "b/more/IM0001", "b/IM0002")):
+        dicom(src / place, str(number), StudyInstanceUID="1.2.9.1" if place[0] == "a" else "1.2.9.2")
+    for number in (1, 2):
+        png(src / "by_uid" / f"1.2.840.{number}.png", number)
+    import_corpus(src, tmp_path / "out")
+    found = {study: [image.image_id for image in one.images] for study, one in by_id(tmp_path / "out").items()}
+    assert found["1.2.9.1"] == ["1.2.9.1/IM0001"]
+    assert sorted(found["1.2.9.2"]) == ["1.2.9.2/IM0001", "1.2.9.2/IM0001-2", "IM0002"]
+    # a corpus of such films keeps them apart when it goes into another
+    import_corpus([tmp_path / "out"], tmp_path / "again")
+    kept = [image.image_id for one in by_id(tmp_path / "again").values() for image in one.images]
+    assert len(set(kept)) == len(kept) == 6
 
 
 def test_mimic_cxr_jpg(tmp_path, png, written, by_id):
