@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import resource
@@ -11,6 +12,7 @@ import sys
 import time
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from tempfile import TemporaryFile
 from typing import IO, Any, Final
 
@@ -91,3 +93,9 @@ def call(command: Sequence[str], codes: Collection[int] = (0,)) -> Ended:
     if code not in codes:
         raise SoakError(f"{' '.join(command[3:6])} ended with exit code {code}:\n{err[-2000:]}")
     return Ended(code, out, err, time.perf_counter() - begun, cpu)
+
+
+def sha256(path: Path) -> str:
+    """The hash of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
