@@ -2,6 +2,7 @@
 
 import json
 import os
+from random import Random
 
 import pytest
 
@@ -34,6 +35,7 @@ def test_each_fault_is_made_and_the_original_stays(tmp_path):
     before = {path.name: path.read_bytes() for path in films}
     broken = break_files(sorted((tmp_path / "films").iterdir()), 1.0, seed=1)
     assert sorted(broken.values()) == sorted(FAULTS)
+    assert all(fault(data, Random(1)) != data for fault in FAULTS.values() for data in before.values())
     assert all((tmp_path / "films" / name).read_bytes() != before[name] for name in broken)
     assert {path.name: path.read_bytes() for path in films} == before
 
