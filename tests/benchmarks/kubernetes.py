@@ -24,6 +24,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from threading import Thread
 from typing import Any, Final
 
 import yaml
@@ -137,7 +138,7 @@ class Cluster:
         while Path(f"/proc/{pod.process.pid}/ns/net").readlink() == own:
             time.sleep(0.01)
         cable = f"pod{pod.address.rpartition('.')[2]}"
-        subprocess.run(["ip", "link", "delete", cable], stderr=subprocess.DEVNULL)
+        subprocess.run(["ip", "link", "delete", cable], stderr=subprocess.DEVNULL)  # of a pod that has ended
         for command in (
             f"ip link add {cable} type veth peer name eth0 netns {pod.process.pid}",
             f"ip link set {cable} master pods up",
@@ -197,8 +198,9 @@ class Cluster:
         enter = ["nsenter", "--target", pod.first, "--mount", "--net", "--pid", "--ipc", "--uts", "--root", *identity]
         try:
             return subprocess.run(
-                [*enter, "/usr/bin/env", "-i", *pod.variables, *words], capture_output=True, timeout=seconds
-            ).returncode
+                [*enter, "/usr/bin/env", "-i", *pod.variables, *words],
+                stdin=subprocess.DEVNULL, capture_output=True, timeout=seconds,
+            ).returncode  # fmt: skip
         except subprocess.TimeoutExpired:
             return 1
 
@@ -272,6 +274,12 @@ def isolated(words: Sequence[str]) -> list[str]:
     return ["unshare", *rights, "--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc", *words]
 
 
+def _end_with_parent() -> None:
+    """End, and all pods with this process, which is the first of their namespace, when nobody holds stdin any more."""
+    sys.stdin.read()
+    os._exit(1)
+
+
 def main() -> None:
     """Run the examples, say what it took."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
@@ -284,7 +292,9 @@ def main() -> None:
     options = parser.parse_args()
     if not options.isolated:
         words = [sys.executable, "-m", "tests.benchmarks.kubernetes", *sys.argv[1:], "--isolated"]
-        os.execvp("unshare", isolated(words))
+        with subprocess.Popen(isolated(words), stdin=subprocess.PIPE) as process:
+            sys.exit(process.wait())
+    Thread(target=_end_with_parent, daemon=True).start()
     image = options.image and options.image.resolve()
     figures = label(options.reports, options.out.resolve(), image, options.replicas, options.kill)
     print(json.dumps(figures, indent=2))

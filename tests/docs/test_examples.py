@@ -44,7 +44,7 @@ def test_its_commands_exist(path):
 def can_isolate():
     """Whether this system lets us have a network, mounts and processes of our own."""
     tools = all(shutil.which(name) for name in ("unshare", "nsenter", "ip"))
-    words = isolated(["sh", "-c", "ip link add a type veth peer name b && ip link add c type bridge"])
+    words = isolated(["sh", "-c", "ip link add pod0 type veth peer name pod1 && ip link add pods type bridge"])
     return tools and subprocess.run(words, capture_output=True).returncode == 0
 
 
