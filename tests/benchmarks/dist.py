@@ -5,8 +5,8 @@
 
 Makes the sdist, the wheel out of the unpacked sdist, and an environment with nothing but the wheel and its extra
 ``test`` (pip's own index and options hold). Then the packages are taken out of the unpacked sdist, so that the tests
-cannot meet other code than that of the wheel, and pytest runs there, by what follows ``--``. What is in ``-o`` already
-is kept, so that a second call runs the tests alone. Exits as pytest does.
+cannot meet other code than that of the wheel, and pytest runs there, by what follows ``--``. An environment that is in
+``-o`` already is kept, and gets the new wheel. Exits as pytest does.
 """
 
 from __future__ import annotations
@@ -36,11 +36,15 @@ def build(folder: Path) -> tuple[Path, Path]:
     return unpacked, wheel
 
 
-def install(wheel: Path, folder: Path) -> Path:
+def install(wheel: Path, environment: Path) -> Path:
     """The Python of an environment that has the wheel and what its tests need."""
-    python = folder / "venv" / "bin" / "python"
-    _call(sys.executable, "-m", "venv", folder / "venv")
-    _call(python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", f"{wheel}[test]")
+    python = environment / "bin" / "python"
+    if not python.exists():
+        _call(sys.executable, "-m", "venv", environment)
+    pip = (python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check")
+    _call(*pip, f"{wheel}[test]")
+    # a version that is installed already is not installed again, whatever is in the wheel
+    _call(*pip, "--force-reinstall", "--no-deps", wheel)
     return python
 
 
@@ -62,14 +66,12 @@ def main() -> int:
         "pytest", nargs="*", default=["tests"], help="options for pytest, and which tests (%(default)s)"
     )
     options = parser.parse_args()
-    folder = options.out.resolve()
-    if not (folder / "venv").exists():
-        folder.mkdir(parents=True)
-        unpacked, wheel = build(folder)
-        install(wheel, folder)
-        without_packages(unpacked)
-    (unpacked,) = (path for path in folder.glob("radloop-*") if path.is_dir())
-    python = folder / "venv" / "bin" / "python"
+    made = options.out.resolve() / "made"
+    shutil.rmtree(made, ignore_errors=True)
+    made.mkdir(parents=True)
+    unpacked, wheel = build(made)
+    python = install(wheel, made.parent / "venv")
+    without_packages(unpacked)
     return subprocess.run([python, "-m", "pytest", *options.pytest], cwd=unpacked).returncode
 
 

@@ -49,6 +49,7 @@ mkdir -p "$SCRATCH"; mount -t tmpfs pod "$SCRATCH"
 mkdir "$SCRATCH/root" "$SCRATCH/up" "$SCRATCH/work"; root=$SCRATCH/root
 if [ -n "$IMAGE" ]; then
     mount -t overlay overlay -o "lowerdir=$IMAGE,upperdir=$SCRATCH/up,workdir=$SCRATCH/work" "$root"
+    touch "$root/etc/hosts" "$root/etc/resolv.conf"
 else
     for path in /*; do
         case $path in /proc | /tmp | /data) continue ;; esac
@@ -186,9 +187,11 @@ class Cluster:
 
     def _wait(self, pod: Pod, probe: Mapping[str, Any]) -> None:
         deadline = time.monotonic() + _SECONDS_TO_BE_READY
-        while self._inside(pod, probe["exec"]["command"], 3 * probe["timeoutSeconds"]):
+        while True:
             if time.monotonic() > deadline or pod.process.poll() is not None:
                 sys.exit(f"{pod.name} is not ready:\n{(self.out / f'{pod.name}.log').read_text()[-3000:]}")
+            if self._inside(pod, probe["exec"]["command"], 3 * probe["timeoutSeconds"]) == 0:
+                return
             time.sleep(1)
 
     def _inside(self, pod: Pod, words: Sequence[str], seconds: float) -> int:
