@@ -72,16 +72,15 @@ class Pod:
     """A container that runs."""
 
     name: str
-    address: str
+    spec: Mapping[str, Any]
     process: subprocess.Popen[str]
     variables: list[str]
-    user: str
 
     @property
     def first(self) -> str:
-        """The number of the first process inside, seen from outside."""
+        """The number of the first process inside, seen from outside; empty if there is none."""
         pid = self.process.pid
-        return Path(f"/proc/{pid}/task/{pid}/children").read_text().split()[0]
+        return Path(f"/proc/{pid}/task/{pid}/children").read_text().partition(" ")[0]
 
 
 @dataclass(slots=True)
@@ -92,8 +91,10 @@ class Cluster:
     image: Path | None
     token: str
     replicas: int
-    pods: list[Pod] = field(default_factory=list)
+    addresses: dict[str, str] = field(default_factory=dict)
     services: dict[str, str] = field(default_factory=dict)
+    kept: list[Pod] = field(default_factory=list)
+    restarts: int = 0
 
     def begin(self) -> None:
         """Make the network that the pods are joined by, and the volume that they share."""
@@ -111,9 +112,10 @@ class Cluster:
             (programs / name).write_text(f"#!{sys.executable}\nfrom {module} import main\nmain()\n")
             (programs / name).chmod(0o755)
 
-    def start(self, name: str, spec: Mapping[str, Any], address: str) -> Pod:
-        """Start the container of a pod."""
+    def start(self, name: str, spec: Mapping[str, Any]) -> Pod:
+        """Start the container of a pod, or start it again."""
         (container,) = spec["containers"]
+        address = self.addresses.setdefault(name, f"{_NET}.{len(self.addresses) + 10}")
         variables = [f"{key}={value}" for key, value in self._variables(container).items()]
         words = [*container["command"], *container["args"]]
         environment = {
@@ -128,28 +130,30 @@ class Cluster:
                 [*command, "sh", "-c", _POD, "pod", address, name, *variables, *words],
                 env=environment, stdin=subprocess.PIPE, stdout=log, stderr=log, text=True,
             )  # fmt: skip
-        pod = Pod(name, address, process, variables, _user(spec))
-        self._join(pod)
-        self.pods.append(pod)
-        return pod
+        self._join(name, process)
+        return Pod(name, spec, process, variables)
 
-    def _join(self, pod: Pod) -> None:
-        """Give the pod its end of a cable as soon as it has a network of its own."""
+    def _join(self, name: str, process: subprocess.Popen[str]) -> None:
+        """Give a pod its end of a cable as soon as it has a network of its own."""
         own = Path("/proc/self/ns/net").readlink()
-        while Path(f"/proc/{pod.process.pid}/ns/net").readlink() == own:
+        while Path(f"/proc/{process.pid}/ns/net").readlink() == own:
             time.sleep(0.01)
-        cable = f"pod{pod.address.rpartition('.')[2]}"
-        subprocess.run(["ip", "link", "delete", cable], stderr=subprocess.DEVNULL)  # of a pod that has ended
+        cable = f"pod{self.addresses[name].rpartition('.')[2]}"
+        subprocess.run(["ip", "link", "delete", cable], stderr=subprocess.DEVNULL)  # of a container that has ended
         for command in (
-            f"ip link add {cable} type veth peer name eth0 netns {pod.process.pid}",
+            f"ip link add {cable} type veth peer name eth0 netns {process.pid}",
             f"ip link set {cable} master pods up",
         ):  # fmt: skip
             subprocess.run(command.split(), check=True)
+        self._call(name, name)
+        assert process.stdin is not None
+        process.stdin.write("go\n")
+        process.stdin.close()
+
+    def _call(self, name: str, pod: str) -> None:
+        """Let a pod be reached by a name."""
         with (self.out / "hosts").open("a") as hosts:
-            hosts.write(f"{pod.address} {pod.name}\n")
-        assert pod.process.stdin is not None
-        pod.process.stdin.write("go\n")
-        pod.process.stdin.close()
+            hosts.write(f"{self.addresses[pod]} {name}\n")
 
     def _variables(self, container: Mapping[str, Any]) -> dict[str, str]:
         own = {each["name"]: each["value"] for each in container["env"] if "value" in each}
@@ -176,29 +180,40 @@ class Cluster:
         """Start the pods of a deployment, and give those that are ready the names of their services."""
         template = document["spec"]["template"]
         for number in range(min(document["spec"]["replicas"], self.replicas)):
-            address = f"{_NET}.{len(self.pods) + 10}"
-            pod = self.start(f"{document['metadata']['name']}-{number}", template["spec"], address)
+            pod = self.start(f"{document['metadata']['name']}-{number}", template["spec"])
             if probe := template["spec"]["containers"][0].get("readinessProbe"):
-                self._wait(pod, probe)
+                pod = self._ready(pod, probe)
+            self.kept.append(pod)
             for service, label in self.services.items():
                 if label == template["metadata"]["labels"]["app"]:
-                    with (self.out / "hosts").open("a") as hosts:
-                        hosts.write(f"{address} {service}\n")
+                    self._call(service, pod.name)
 
-    def _wait(self, pod: Pod, probe: Mapping[str, Any]) -> None:
+    def keep(self) -> None:
+        """Start the containers of deployments again that have ended."""
+        for at, pod in enumerate(self.kept):
+            if pod.process.poll() is not None:
+                self.kept[at] = self.start(pod.name, pod.spec)
+                self.restarts += 1
+
+    def _ready(self, pod: Pod, probe: Mapping[str, Any]) -> Pod:
+        """The pod as soon as its probe says so, started again if it has ended before."""
         deadline = time.monotonic() + _SECONDS_TO_BE_READY
-        while True:
-            if time.monotonic() > deadline or pod.process.poll() is not None:
-                sys.exit(f"{pod.name} is not ready:\n{(self.out / f'{pod.name}.log').read_text()[-3000:]}")
+        while time.monotonic() < deadline:
+            if pod.process.poll() is not None:
+                pod = self.start(pod.name, pod.spec)
+                self.restarts += 1
             if self._inside(pod, probe["exec"]["command"], 3 * probe["timeoutSeconds"]) == 0:
-                return
+                return pod
             time.sleep(1)
+        sys.exit(f"{pod.name} is not ready:\n{(self.out / f'{pod.name}.log').read_text()[-3000:]}")
 
     def _inside(self, pod: Pod, words: Sequence[str], seconds: float) -> int:
         """The exit code of a command in a pod's container."""
-        user, _, group = pod.user.partition(":")
+        if not (first := pod.first):
+            return 1
+        user, _, group = _user(pod.spec).partition(":")
         identity = ["--setuid", user, "--setgid", group] if self.image else []
-        enter = ["nsenter", "--target", pod.first, "--mount", "--net", "--pid", "--ipc", "--uts", "--root", *identity]
+        enter = ["nsenter", "--target", first, "--mount", "--net", "--pid", "--ipc", "--uts", "--root", *identity]
         try:
             return subprocess.run(
                 [*enter, "/usr/bin/env", "-i", *pod.variables, *words],
@@ -211,27 +226,26 @@ class Cluster:
         """Run a job to its end, started again whenever it fails; its exit codes. It is killed once if ``kill_when``
         has been written to."""
         spec, codes = document["spec"], []
-        address = f"{_NET}.{len(self.pods) + 10}"
         while not codes or (codes[-1] and len(codes) <= spec["backoffLimit"]):
-            pod = self.start(document["metadata"]["name"], spec["template"]["spec"], address)
-            codes.append(_ended(pod, None if codes else kill_when))
+            pod = self.start(document["metadata"]["name"], spec["template"]["spec"])
+            codes.append(self._ended(pod, None if codes else kill_when))
         return codes
+
+    def _ended(self, pod: Pod, kill_when: Path | None) -> int:
+        deadline = time.monotonic() + _SECONDS_TO_BE_DONE
+        while pod.process.poll() is None and time.monotonic() < deadline:
+            self.keep()
+            if kill_when and any(path.stat().st_size for path in kill_when.parent.glob(f"*{kill_when.name}*")):
+                os.kill(int(pod.first), signal.SIGKILL)
+                break
+            time.sleep(0.1)
+        else:
+            pod.process.kill()
+        return pod.process.wait()
 
 
 def _user(spec: Mapping[str, Any]) -> str:
     return f"{spec['securityContext']['runAsUser']}:{spec['securityContext']['runAsGroup']}"
-
-
-def _ended(pod: Pod, kill_when: Path | None) -> int:
-    deadline = time.monotonic() + _SECONDS_TO_BE_DONE
-    while pod.process.poll() is None and time.monotonic() < deadline:
-        if kill_when is not None and any(path.stat().st_size for path in kill_when.parent.glob(f"*{kill_when.name}*")):
-            os.kill(int(pod.first), signal.SIGKILL)
-            break
-        time.sleep(0.1)
-    else:
-        pod.process.kill()
-    return pod.process.wait()
 
 
 def documents(name: str) -> list[dict[str, Any]]:
@@ -258,8 +272,9 @@ def label(reports: Path, out: Path, image: Path | None, replicas: int, kill: boo
     ready = time.monotonic()
     codes = cluster.run_job(job, volume / "labels.csv" if kill else None)
     return {
-        "pods": len({pod.name for pod in cluster.pods}), "seconds until the cluster was there": ready - begun,
+        "pods": len(cluster.addresses), "seconds until the cluster was there": ready - begun,
         "seconds of the job": time.monotonic() - ready, "exit codes of the job": codes,
+        "containers of the cluster started again": cluster.restarts,
     }  # fmt: skip
 
 
