@@ -35,6 +35,8 @@ EXAMPLES: Final = ROOT / "docs" / "examples" / "kubernetes"
 _NET: Final = "10.77.0"
 _SECONDS_TO_BE_READY: Final = 240
 _SECONDS_TO_BE_DONE: Final = 900
+#: Bytes of labels of more than one chunk of reports.
+_SOME: Final = 50_000
 _PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _PROGRAMS: Final = {"radloop": "corpora.cli", "ray": "ray.scripts.scripts"}
 #: The first process of a pod: its network, its root, then the command. $1 is the pod's address, $2 its name.
@@ -223,8 +225,8 @@ class Cluster:
             return 1
 
     def run_job(self, document: Mapping[str, Any], kill_when: Path | None) -> list[int]:
-        """Run a job to its end, started again whenever it fails; its exit codes. It is killed once if ``kill_when``
-        has been written to."""
+        """Run a job to its end, started again whenever it fails; its exit codes. It is killed once, as soon as
+        some thousand labels are in the folder ``kill_when``."""
         spec, codes = document["spec"], []
         while not codes or (codes[-1] and len(codes) <= spec["backoffLimit"]):
             pod = self.start(document["metadata"]["name"], spec["template"]["spec"])
@@ -235,10 +237,10 @@ class Cluster:
         deadline = time.monotonic() + _SECONDS_TO_BE_DONE
         while pod.process.poll() is None and time.monotonic() < deadline:
             self.keep()
-            if kill_when and any(path.stat().st_size for path in kill_when.parent.glob(f"*{kill_when.name}*")):
+            if kill_when and any(path.stat().st_size > _SOME for path in kill_when.glob("*.part")):
                 os.kill(int(pod.first), signal.SIGKILL)
                 break
-            time.sleep(0.1)
+            time.sleep(0.02)
         else:
             pod.process.kill()
         return pod.process.wait()
@@ -270,7 +272,7 @@ def label(reports: Path, out: Path, image: Path | None, replicas: int, kill: boo
         else:
             cluster.deploy(document)
     ready = time.monotonic()
-    codes = cluster.run_job(job, volume / "labels.csv" if kill else None)
+    codes = cluster.run_job(job, volume / "labels.csv.partial" if kill else None)
     return {
         "pods": len(cluster.addresses), "seconds until the cluster was there": ready - begun,
         "seconds of the job": time.monotonic() - ready, "exit codes of the job": codes,
@@ -305,7 +307,7 @@ def main() -> None:
     parser.add_argument("-o", "--out", type=Path, required=True, help="must not be there")
     parser.add_argument("--image", type=Path, help="the root of the image (default: what this Python runs)")
     parser.add_argument("--replicas", type=int, default=1, help="most pods of a deployment (%(default)s)")
-    parser.add_argument("--kill", action="store_true", help="kill the job once when it has labels")
+    parser.add_argument("--kill", action="store_true", help="kill the job once when it has some labels")
     parser.add_argument("--isolated", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if not options.isolated:

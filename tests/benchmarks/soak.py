@@ -2,7 +2,8 @@
 
     python -m tests.benchmarks.soak labels -o soak         227,835 reports, killed again and again, byte-equal
     python -m tests.benchmarks.soak draw -o soak           the phantom films of the next part; goes on where it was
-    python -m tests.benchmarks.soak films -o soak          5,000 films, some broken, imported and de-identified
+    python -m tests.benchmarks.soak films -o soak          5,000 films, some broken, imported and de-identified; killed
+    python -m tests.benchmarks.soak folder -o soak         ... and de-identified without an import
     python -m tests.benchmarks.soak again -o soak          ... and once more undisturbed: the same bytes
     python -m tests.benchmarks.soak scan -o soak           ... and scanned and checked after that
     python -m tests.benchmarks.soak review -o soak         50 readers at one review server, killed once meanwhile
@@ -33,6 +34,7 @@ PARTS: Final[dict[str, Part]] = {
     "labels": soak_labels.soak,
     "draw": soak_films.draw,
     "films": soak_films.soak,
+    "folder": soak_films.apart,
     "again": soak_films.again,
     "scan": soak_films.look,
     "review": soak_review.soak,

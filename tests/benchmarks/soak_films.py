@@ -62,7 +62,7 @@ def draw(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
 
 
 def soak(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
-    """Break some films, then import, de-identify, scan and check, killed once in each of the first two."""
+    """Break some films, then import and de-identify, killed again and again in both."""
     phantoms = folder.parent / "draw" / "phantoms"
     films, broken = _source(phantoms, folder, options)
     figures: dict[str, Any] = {
@@ -77,7 +77,16 @@ def soak(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
     steps.begin()
     _import(steps, moments, whole, broken, figures)
     _deidentify(steps, moments, broken, figures)
-    _deidentify_folder(steps, whole, broken, figures)
+    return figures
+
+
+def apart(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
+    """De-identify the films of ``soak`` as they are, broken ones among them, without an import before."""
+    steps = _Steps(folder.parent / "films", options)
+    shutil.rmtree(steps.apart, ignore_errors=True)
+    broken = json.loads(steps.broken.read_text())
+    figures: dict[str, Any] = {"broken": dict(Counter(broken.values())), "wrong": []}
+    _deidentify_folder(steps, {path.name for path in steps.films.iterdir()} - set(broken), broken, figures)
     return figures
 
 
@@ -122,7 +131,7 @@ class _Steps:
     def __init__(self, folder: Path, options: argparse.Namespace) -> None:
         self.folder, self.workers, self.kills = folder, str(options.workers), options.film_kills
         self.films, self.corpus, self.clean = folder / "films", folder / "corpus", folder / "clean"
-        self.key, self.apart = folder / "site.key", folder / "apart"
+        self.key, self.apart, self.broken = folder / "site.key", folder / "apart", folder / "broken.json"
 
     def begin(self) -> None:
         """Take away what an earlier soak has written, and make a key."""
@@ -184,7 +193,9 @@ def _source(phantoms: Path, folder: Path, options: argparse.Namespace) -> tuple[
                 reports.write(json.dumps(report) + "\n")
     paths = [films / name for name in sorted(names)]
     broken = break_files(paths, options.faults, options.seed)
-    return paths, {name: how + _packing(phantoms / "images" / name, how) for name, how in broken.items()}
+    named = {name: how + _packing(phantoms / "images" / name, how) for name, how in broken.items()}
+    (folder / "broken.json").write_text(json.dumps(named, indent=2))
+    return paths, named
 
 
 def _packing(whole: Path, how: str) -> str:
@@ -322,7 +333,6 @@ def _check(steps: _Steps, written: int, figures: dict[str, Any]) -> None:
 
 
 def _deidentify_folder(steps: _Steps, whole: set[str], broken: dict[str, str], figures: dict[str, Any]) -> None:
-    """The films as they are, broken ones among them, without an import before."""
     done = steps.radloop(
         "corpus", "deidentify", steps.films, "-o", steps.apart, "--key-file", steps.key, "--option",
         "clean-pixel-data", "--max-failures", _REJECTS_ALLOWED, "--workers", steps.workers, "--json",

@@ -64,5 +64,5 @@ def test_a_part_in_small(words, reports, tmp_path):
 @pytest.mark.timeout(600)
 def test_films_in_small(tmp_path):
     small = ["-o", str(tmp_path), "--scale", "0", "--workers", "1", "--size", "64", "--faults", ".3"]
-    for part in (["draw"], ["films"], ["again"], ["scan", "--no-pixels"]):
+    for part in (["draw"], ["films"], ["folder"], ["again"], ["scan", "--no-pixels"]):
         assert soak.main([*part, *small]) == 0

@@ -53,7 +53,7 @@ def can_isolate():
 @pytest.mark.skipif(not can_isolate(), reason="needs Linux that lets us have a network of our own")
 def test_pods_label_over_their_cluster_and_one_that_is_killed_goes_on(tmp_path):
     source, pods = tmp_path / "reports.csv", tmp_path / "pods"
-    rows = "".join(f"r{n},No effusion. Possible {n} mm nodule. Heart size is normal.\n" for n in range(4000))
+    rows = "".join(f"r{n},No effusion. Possible {n} mm nodule. Heart size is normal.\n" for n in range(12_000))
     source.write_text(f"study_id,report\n{rows}")
     words = [sys.executable, "-m", "tests.benchmarks.kubernetes", source, "-o", pods, "--kill"]
     done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True)
@@ -61,6 +61,7 @@ def test_pods_label_over_their_cluster_and_one_that_is_killed_goes_on(tmp_path):
     assert done.returncode == 0, done.stdout + done.stderr + "".join(log[-1500:] for log in logs.values())
     first, *_, last = json.loads(done.stdout)["exit codes of the job"]
     assert first != 0 == last
+    assert "before the interruption" in logs["radloop-label.log"]
     assert not [name for name, log in logs.items() if "object store is using" in log]
     here = tmp_path / "here.csv"
     assert run(["label", "run", str(source), "-o", str(here), "--workers", "1"]) == 0
