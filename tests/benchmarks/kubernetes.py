@@ -230,20 +230,22 @@ class Cluster:
         spec, codes = document["spec"], []
         while not codes or (codes[-1] and len(codes) <= spec["backoffLimit"]):
             pod = self.start(document["metadata"]["name"], spec["template"]["spec"])
-            codes.append(self._ended(pod, None if codes else kill_when))
+            if self._killed(pod, kill_when):
+                kill_when = None
+            codes.append(pod.process.wait())
         return codes
 
-    def _ended(self, pod: Pod, kill_when: Path | None) -> int:
+    def _killed(self, pod: Pod, kill_when: Path | None) -> bool:
+        """Wait for the end of a pod, and whether it was killed for there were labels."""
         deadline = time.monotonic() + _SECONDS_TO_BE_DONE
         while pod.process.poll() is None and time.monotonic() < deadline:
             self.keep()
             if kill_when and any(path.stat().st_size > _SOME for path in kill_when.glob("*.part")):
                 os.kill(int(pod.first), signal.SIGKILL)
-                break
+                return True
             time.sleep(0.02)
-        else:
-            pod.process.kill()
-        return pod.process.wait()
+        pod.process.kill()
+        return False
 
 
 def _user(spec: Mapping[str, Any]) -> str:
