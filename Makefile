@@ -6,7 +6,7 @@ PYTEST := $(BIN)/python -m pytest
 # options of the demo, such as DEMO=--quick
 DEMO ?=
 
-.PHONY: demo test test-slow test-browser check docs site notebooks format clean
+.PHONY: demo test test-slow test-browser test-dist check docs site notebooks format clean
 
 demo: $(STAMP)
 	$(BIN)/radloop demo -o demo $(DEMO)
@@ -23,6 +23,10 @@ test-slow: $(STAMP)
 # needs chromium
 test-browser: $(STAMP)
 	$(PYTEST) -m "browser and not slow"
+
+# the wheel in an environment of its own, under the tests of the sdist: 2 GB in build/dist
+test-dist: $(STAMP)
+	$(BIN)/python -m tests.benchmarks.dist -o build/dist -- -n 2 tests
 
 check: $(STAMP)
 	$(BIN)/ruff check .

@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from functools import partial
 from multiprocessing import get_context, parent_process
 from typing import Any, Final, TypeVar
 
@@ -33,26 +34,28 @@ def ordered(
     workers: int,
     killed: Callable[[Item], Result],
     isolate: bool = False,
+    together: Callable[[Sequence[Item]], list[Result]] | None = None,
 ) -> Iterator[list[Result]]:
     """Results of ``work``, some at a time, in the order of ``items``, of which there are about ``total``.
 
     ``killed`` makes the result of an item whose process died of it. ``isolate``: never work in this process, because
-    an item may take it down.
+    an item may take it down. ``together``: ``work`` for several items, where that is quicker than one by one.
     """
     groups = _groups(items)
+    together = together or partial(_all, work)
     if not isolate and (workers <= 1 or total < _WORTH):
         for group in groups:
-            yield _all(work, group)
+            yield together(group)
         return
     pool = _Pool(workers)
     waiting: deque[tuple[list[Item], Future[list[Result]]]] = deque()
     try:
         for group in groups:
-            waiting.append((group, pool.submit(_all, work, group)))
+            waiting.append((group, pool.submit(together, group)))
             if len(waiting) > 2 * workers:
-                yield _first(work, waiting, pool, killed)
+                yield _first(work, together, waiting, pool, killed)
         while waiting:
-            yield _first(work, waiting, pool, killed)
+            yield _first(work, together, waiting, pool, killed)
     finally:
         pool.close()
 
@@ -74,6 +77,7 @@ def _all(work: Callable[[Item], Result], group: Sequence[Item]) -> list[Result]:
 
 def _first(
     work: Callable[[Item], Result],
+    together: Callable[[Sequence[Item]], list[Result]],
     waiting: deque[tuple[list[Item], Future[list[Result]]]],
     pool: _Pool,
     killed: Callable[[Item], Result],
@@ -85,7 +89,7 @@ def _first(
         pool.renew()
     # an item in one of the groups under way kills: in this group, item by item, it shows whether it is here
     results = _one_by_one(work, group, killed)
-    again = [(later, pool.submit(_all, work, later)) for later, _ in waiting]
+    again = [(later, pool.submit(together, later)) for later, _ in waiting]
     waiting.clear()
     waiting.extend(again)
     return results

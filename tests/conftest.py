@@ -10,6 +10,7 @@ from typing import NamedTuple
 import pytest
 from hypothesis import settings
 
+import corpora
 from corpora.cli import run
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -34,6 +35,12 @@ class Outcome(NamedTuple):
 def root() -> Path:
     """The root of the repository."""
     return ROOT
+
+
+@pytest.fixture(scope="session")
+def home() -> Path:
+    """The folder that the packages are imported from: the repository, or where a wheel was installed."""
+    return Path(corpora.__file__).resolve().parents[1]
 
 
 @pytest.fixture(scope="session")

@@ -37,8 +37,8 @@ def text_of(root, name):
     return (root / name).read_text(encoding="utf-8")
 
 
-def sources(root):
-    return [path for package in PACKAGES for path in sorted((root / package).rglob("*.py"))]
+def sources(home):
+    return [path for package in PACKAGES for path in sorted((home / package).rglob("*.py"))]
 
 
 def spelled(node):
@@ -63,9 +63,9 @@ def raised(tree):
                 yield from (spelled(argument) for argument in [*node.args[:1], *named])
 
 
-def error_codes(root):
+def error_codes(home):
     """Every error code in the source: those in calls, and any string that begins as one of them does."""
-    trees = [ast.parse(path.read_bytes()) for path in sources(root)]
+    trees = [ast.parse(path.read_bytes()) for path in sources(home)]
     codes = {code for tree in trees for code in raised(tree) if CODE.fullmatch(code)}
     prefixes = {code.partition(".")[0] for code in codes}
     strings = {spelled(node) for tree in trees for node in ast.walk(tree)}
@@ -73,9 +73,9 @@ def error_codes(root):
     return codes | {text for text in more if text.partition(".")[2] not in FILES}
 
 
-def test_every_error_code_is_documented_and_the_reverse(root):
+def test_every_error_code_is_documented_and_the_reverse(root, home):
     documented = set(re.findall(r"^\| `([^`]+)` \|", text_of(root, "docs/errors.md"), re.M))
-    found = error_codes(root)
+    found = error_codes(home)
     assert found - documented == set(), "write a line for each in docs/errors.md"
     assert documented - found == set(), "these codes are gone from the source"
 
@@ -104,11 +104,11 @@ def models_of(module):
     return [each for each in vars(module).values() if isinstance(each, type) and issubclass(each, BaseModel)]
 
 
-def test_every_config_field_is_described(root):
+def test_every_config_field_is_described(home):
     undescribed = set()
-    for path in sources(root):
+    for path in sources(home):
         if "BaseModel" in path.read_text(encoding="utf-8"):
-            name = ".".join(path.relative_to(root).with_suffix("").parts).removesuffix(".__init__")
+            name = ".".join(path.relative_to(home).with_suffix("").parts).removesuffix(".__init__")
             for model in models_of(importlib.import_module(name)):
                 undescribed |= {
                     f"{name}.{model.__name__}.{key}" for key, info in model.model_fields.items() if not info.description
@@ -133,11 +133,11 @@ def tree_lines(page):
             yield full
 
 
-def test_every_module_is_listed(root):
+def test_every_module_is_listed(root, home):
     listed = [path for path in tree_lines(text_of(root, "docs/modules.md")) if path.parts and path.parts[0] in PACKAGES]
     assert listed, "no lines of the form `path  # phrase`"
-    assert [str(path) for path in listed if not (root / path).exists()] == [], "listed, but not there"
-    modules = [path.relative_to(root) for path in sources(root) if path.name != "__init__.py"]
-    folders = {path for path in listed if (root / path).is_dir() and len(path.parts) > 1}
+    assert [str(path) for path in listed if not (home / path).exists()] == [], "listed, but not there"
+    modules = [path.relative_to(home) for path in sources(home) if path.name != "__init__.py"]
+    folders = {path for path in listed if (home / path).is_dir() and len(path.parts) > 1}
     unlisted = [str(path) for path in modules if path not in listed and not folders & set(path.parents)]
     assert unlisted == [], "there, but not listed"

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import io
 import re
 import shutil
 import subprocess
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from corpora.scan.texts import look_for_patterns
 from corpora.scan.types import Terms, plain
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 _MARKERS: Final = frozenset(
     "pa ap l r left right erect upright supine sitting portable port mobile lat lateral"
@@ -23,9 +27,14 @@ _MARKERS: Final = frozenset(
     " droite gauche oblique obl rao lao"
     " prone view feet head ll rl".split()
 )
+#: How sure the program must be of a date, and of a word that is nothing else than no marker.
 _SURE: Final = 60.0
+_SURER: Final = 80.0
+#: Seconds for one strip.
 _LIMIT: Final = 60
+#: A longer strip is not enlarged before it is read.
 _LONGEST: Final = 3000
+_PIXELS_AT_ONCE: Final = 1 << 25
 
 
 def reader() -> str | None:
@@ -33,29 +42,51 @@ def reader() -> str | None:
     return shutil.which("tesseract")
 
 
-def scan_pixels(path: Path, terms: Terms, program: str) -> Iterator[str]:
-    """What text in the pixels of a film tells; nothing if the pixels cannot be decoded."""
-    picture = _picture(path)
-    if picture is None:
-        return
-    words = [word for strip in _strips(picture) for word in _read(strip, program)]
-    told: set[str] = set()
-    for text, sure in words:
-        folded = plain(text)
-        parts = re.findall(r"[^\W_]{2,}", folded)
-        if _is_known(folded, parts, terms):
-            told.add("a value of the source header")
-        elif (sure >= _SURE and any(look_for_patterns(text))) or re.fullmatch(r"\W*\d{6,}\W*", text):
-            told.add("a date or number")
-        elif (
-            sure >= 80
-            and len(folded) > 3
-            and folded.isalpha()
-            and folded not in _MARKERS
-            and (text.isupper() or text.istitle())
-        ):
-            told.add("a word that is no marker")
-    yield from sorted(told)
+def scan_pixels(paths: Sequence[Path], terms: Terms, program: str) -> list[list[str]]:
+    """What text in the pixels of each film tells; nothing if the pixels cannot be decoded.
+
+    Many strips are read by one start of ``program``, which takes longer than to read a small one.
+    """
+    told: list[set[str]] = [set() for _ in paths]
+    for batch in _batches(_strips_of(paths)):
+        for (film, _), words in zip(batch, _read([strip for _, strip in batch], program), strict=True):
+            told[film] |= {what for text, sure in words if (what := _tells(text, sure, terms))}
+    return [sorted(each) for each in told]
+
+
+#: An enlarged strip, and the number of the film that it is of.
+Strip = tuple[int, "Image.Image"]
+
+
+def _strips_of(paths: Sequence[Path]) -> Iterator[Strip]:
+    for number, path in enumerate(paths):
+        if (picture := _picture(path)) is not None:
+            yield from ((number, _enlarged(strip)) for strip in _strips(picture))
+
+
+def _batches(strips: Iterable[Strip]) -> Iterator[list[Strip]]:
+    """As many strips at a time as memory has room for, not more."""
+    batch: list[Strip] = []
+    pixels = 0
+    for number, strip in strips:
+        batch.append((number, strip))
+        pixels += strip.width * strip.height
+        if pixels > _PIXELS_AT_ONCE:
+            yield batch
+            batch, pixels = [], 0
+    if batch:
+        yield batch
+
+
+def _tells(text: str, sure: float, terms: Terms) -> str | None:
+    """What a word or a line is, if it is of those that must not be there."""
+    folded = plain(text)
+    if _is_known(folded, re.findall(r"[^\W_]{2,}", folded), terms):
+        return "a value of the source header"
+    if (sure >= _SURE and any(look_for_patterns(text))) or re.fullmatch(r"\W*\d{6,}\W*", text):
+        return "a date or number"
+    is_word = sure >= _SURER and len(folded) > 3 and folded.isalpha() and (text.isupper() or text.istitle())
+    return "a word that is no marker" if is_word and folded not in _MARKERS else None
 
 
 def _is_known(folded: str, parts: list[str], terms: Terms) -> bool:
@@ -123,28 +154,46 @@ def _both(strip: NDArray[np.uint8]) -> Iterator[NDArray[np.uint8]]:
             yield np.where(strong, 0, 255).astype(np.uint8)
 
 
-def _read(strip: NDArray[np.uint8], program: str) -> Iterator[tuple[str, float]]:
-    import io
-
+def _enlarged(strip: NDArray[np.uint8]) -> Image.Image:
     from PIL import Image
 
     image = Image.fromarray(strip)
-    factor = 2 if max(strip.shape) * 2 <= _LONGEST * 2 else 1
-    image = image.resize((image.width * factor, image.height * factor), Image.Resampling.BICUBIC)
-    buffer = io.BytesIO()
-    image.save(buffer, format="PNG", compress_level=1)
+    factor = 2 if max(strip.shape) <= _LONGEST else 1
+    return image.resize((image.width * factor, image.height * factor), Image.Resampling.BICUBIC)
+
+
+Words = list[tuple[str, float]]
+
+
+def _read(images: Sequence[Image.Image], program: str) -> list[Words]:
+    """Words and lines in each image, with how sure the program is of them, 0 to 100; one by one if it fails at many."""
     try:
         done = subprocess.run(
-            [program, "stdin", "stdout", "--psm", "11", "-l", "eng", "tsv"], input=buffer.getvalue(), capture_output=True,  # noqa: E501
-            timeout=_LIMIT, check=False, env={"OMP_THREAD_LIMIT": "1", "PATH": "/usr/bin:/bin:/usr/local/bin"},
+            [program, "stdin", "stdout", "--psm", "11", "-l", "eng", "tsv"], input=_pages(images), capture_output=True,
+            timeout=_LIMIT * len(images), check=len(images) > 1,
+            env={"OMP_THREAD_LIMIT": "1", "PATH": "/usr/bin:/bin:/usr/local/bin"},
         )  # fmt: skip
-    except (OSError, subprocess.TimeoutExpired):
-        return
-    lines: dict[tuple[str, ...], list[tuple[str, float]]] = {}
-    for line in done.stdout.decode("utf-8", "replace").splitlines()[1:]:
-        cells = line.split("\t")
+    except (OSError, subprocess.SubprocessError):
+        return [_read([image], program)[0] for image in images] if len(images) > 1 else [[]]
+    return _words(done.stdout.decode("utf-8", "replace"), len(images))
+
+
+def _pages(images: Sequence[Image.Image]) -> bytes:
+    """One TIFF of all of them, in memory: no picture of a patient's film goes to the disk."""
+    buffer = io.BytesIO()
+    images[0].save(buffer, format="TIFF", save_all=True, append_images=images[1:])
+    return buffer.getvalue()
+
+
+def _words(table: str, pages: int) -> list[Words]:
+    lines: list[dict[tuple[str, ...], Words]] = [{} for _ in range(pages)]
+    for row in table.splitlines()[1:]:
+        cells = row.split("\t")
         if len(cells) == 12 and cells[11].strip():
-            lines.setdefault(tuple(cells[1:5]), []).append((cells[11].strip(), float(cells[10])))
-    for words in lines.values():
-        yield from words
-        yield " ".join(word for word, _ in words), min(sure for _, sure in words)
+            place, word = tuple(cells[2:5]), (cells[11].strip(), float(cells[10]))
+            lines[int(cells[1]) - 1].setdefault(place, []).append(word)
+    return [[found for words in page.values() for found in (*words, _line(words))] for page in lines]
+
+
+def _line(words: Words) -> tuple[str, float]:
+    return " ".join(word for word, _ in words), min(sure for _, sure in words)

@@ -84,7 +84,10 @@ def scan(
     task = _Task(root, terms, _paired(terms, key_file), _study_ids(root), program, _is_surrogate(root))
     found: list[Leak] = []
     counts: Counter[str] = Counter()
-    for group in ordered(partial(_scan_file, task), iter(files), len(files), workers or usable_cores(), _killed):
+    for group in ordered(
+        partial(_scan_file, task), iter(files), len(files), workers or usable_cores(), _killed,
+        together=partial(_scan_files, task),
+    ):  # fmt: skip
         for counted, leaks in group:
             counts.update(counted)
             found += leaks
@@ -226,9 +229,33 @@ def _is_surrogate(root: Path) -> bool:
 
 
 def _scan_file(task: _Task, path: Path) -> Counted:
+    return _scan_files(task, [path])[0]
+
+
+def _scan_files(task: _Task, paths: Sequence[Path]) -> list[Counted]:
+    """Several files. Text in the pixels of their films is read at once: starting what reads it takes longest."""
+    done = [_scan_without_pixels(task, path) for path in paths]
+    films = [(path, *each) for path, each in zip(paths, done, strict=True) if each[0].get("films")]
+    if task.program is None:
+        return done
+    for (path, counts, leaks), told in zip(
+        films, scan_pixels([path for path, _, _ in films], task.terms, task.program), strict=True
+    ):
+        _, shown, study = _names(task, path)
+        counts["pixels"] = 1
+        leaks += [Leak(shown, "pixels", "pixels", what, study) for what in told]
+    return done
+
+
+def _names(task: _Task, path: Path) -> tuple[str, str, str | None]:
+    """Where a file lies in the output, the same as it may be shown, and the study that it is of."""
     name = path.relative_to(task.root).as_posix() if task.root.is_dir() else path.name
     shown = name if not list(_name_leaks(name, task.terms)) else f"*{path.suffix}"
-    study = task.study_ids.get(name)
+    return name, shown, task.study_ids.get(name)
+
+
+def _scan_without_pixels(task: _Task, path: Path) -> Counted:
+    name, shown, study = _names(task, path)
     leaks = [Leak(shown, "file name", kind, what, study) for kind, what in _name_leaks(name, task.terms)]
     counts = {"seen": 1}
     if is_dicom(path) or path.suffix.lower() == ".dcm":
@@ -252,9 +279,6 @@ def _scan_file(task: _Task, path: Path) -> Counted:
     else:
         counts["others"] = 1
         leaks += _scan_note(task, path, shown)
-    if counts.get("films") and task.program is not None:
-        counts["pixels"] = 1
-        leaks += [Leak(shown, "pixels", "pixels", what, study) for what in scan_pixels(path, task.terms, task.program)]
     return counts, leaks
 
 

@@ -128,9 +128,11 @@ def copy(source: Path, target: Path, into: bool) -> None:
 
 
 def try_out(stage: Stage) -> str:
-    """Label a table as the image's user, in its folder, without a network; the labels."""
+    """What doctor says and what a table is labeled with, as the image's user, in its folder, without a network."""
     (stage.root / stage.folder.lstrip("/") / "reports.csv").write_text(_REPORTS)
-    words = f"cd {stage.folder} && {' '.join(stage.entry)} label run reports.csv -o labels.csv && cat labels.csv"
+    radloop = " ".join(stage.entry)
+    label = f"{radloop} label run reports.csv -o labels.csv && cat labels.csv"
+    words = f"cd {stage.folder} && {radloop} doctor --gpu && {label}"
     done = call(stage, ["sh", "-c", words], network=False)
     if done.returncode:
         sys.exit(f"the image does not label:\n{done.stderr[-3000:]}")
@@ -148,12 +150,12 @@ def main() -> None:
     options.out.mkdir(parents=True)
     given = dict(each.split("=", 1) for each in options.arg)
     stage, steps = build(options.file.read_text(), options.debian, options.out, given)
-    labels = try_out(stage)
+    said = try_out(stage)
     size = subprocess.run(["du", "-sm", str(stage.root)], capture_output=True, text=True, check=True).stdout.split()[0]
     print("| step | seconds |\n|---|---:|")
     for step, seconds in steps:
         print(f"| `{step}` | {seconds:.1f} |")
-    print(f"\nThe image: {int(size):,} MiB, as {stage.user}. It labels without a network:\n\n{labels}")
+    print(f"\nThe image: {int(size):,} MiB, as {stage.user}. Without a network:\n\n{said}")
 
 
 if __name__ == "__main__":

@@ -2,7 +2,9 @@
 
     python -m tests.benchmarks.soak labels -o soak         227,835 reports, killed again and again, byte-equal
     python -m tests.benchmarks.soak draw -o soak           the phantom films of the next part; goes on where it was
-    python -m tests.benchmarks.soak films -o soak          5,000 films, some broken, imported and de-identified
+    python -m tests.benchmarks.soak films -o soak          5,000 films, some broken, imported and de-identified; killed
+    python -m tests.benchmarks.soak folder -o soak         ... and de-identified without an import
+    python -m tests.benchmarks.soak again -o soak          ... and once more undisturbed: the same bytes
     python -m tests.benchmarks.soak scan -o soak           ... and scanned and checked after that
     python -m tests.benchmarks.soak review -o soak         50 readers at one review server, killed once meanwhile
 
@@ -32,6 +34,8 @@ PARTS: Final[dict[str, Part]] = {
     "labels": soak_labels.soak,
     "draw": soak_films.draw,
     "films": soak_films.soak,
+    "folder": soak_films.apart,
+    "again": soak_films.again,
     "scan": soak_films.look,
     "review": soak_review.soak,
 }
@@ -45,6 +49,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--scale", type=float, default=1.0, help="of reports, films and readers (%(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="of faults and moments (%(default)s)")
     parser.add_argument("--kills", type=int, default=25, help="least number of kills of labeling (%(default)s)")
+    parser.add_argument("--film-kills", type=int, default=3, help="of import and of de-identification (%(default)s)")
     parser.add_argument("--workers", type=int, default=2, help="processes of each command (%(default)s)")
     parser.add_argument("--size", type=int, default=256, help="height of the films in pixels (%(default)s)")
     parser.add_argument("--faults", type=float, default=0.03, help="share of films that are broken (%(default)s)")

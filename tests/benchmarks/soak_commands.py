@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import resource
@@ -11,11 +12,15 @@ import sys
 import time
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from tempfile import TemporaryFile
 from typing import IO, Any, Final
 
 #: ``radloop`` of this Python.
 PROGRAM: Final = (sys.executable, "-c", "from corpora.cli import main; main()")
+
+_PROC: Final = Path("/proc")
+_SECONDS_TO_END: Final = 5.0
 
 
 class SoakError(RuntimeError):
@@ -57,12 +62,14 @@ class Running:
 
     @property
     def left_behind(self) -> bool:
-        """Whether anything that it started is alive still."""
-        try:
-            os.killpg(self.process.pid, 0)
-        except ProcessLookupError:
-            return False
-        return True
+        """Whether anything that it started lives on, some seconds after."""
+        deadline = time.monotonic() + _SECONDS_TO_END
+        while self._lives() and time.monotonic() < deadline:
+            time.sleep(0.1)
+        return self._lives()
+
+    def _lives(self) -> bool:
+        return any(state != "Z" and group == self.process.pid for state, group in map(_state_of, _PROC.glob("[0-9]*")))
 
     def end(self) -> tuple[int, str, str]:
         """Wait for the process itself; exit code, stdout, stderr."""
@@ -73,6 +80,15 @@ class Running:
             texts.append(file.read())
             file.close()
         return code, texts[0], texts[1]
+
+
+def _state_of(process: Path) -> tuple[str, int]:
+    """The state of a process, ``Z`` for one that has ended, and its group."""
+    try:
+        state, _, group, *_ = (process / "stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return "Z", 0
+    return state, int(group)
 
 
 def start(command: Sequence[str]) -> Running:
@@ -91,3 +107,9 @@ def call(command: Sequence[str], codes: Collection[int] = (0,)) -> Ended:
     if code not in codes:
         raise SoakError(f"{' '.join(command[3:6])} ended with exit code {code}:\n{err[-2000:]}")
     return Ended(code, out, err, time.perf_counter() - begun, cpu)
+
+
+def sha256(path: Path) -> str:
+    """The hash of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

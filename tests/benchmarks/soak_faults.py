@@ -10,9 +10,14 @@ from typing import Final
 
 import pydicom
 from pydicom.dataset import Dataset
+from pydicom.filewriter import write_file_meta_info
 from pydicom.uid import ExplicitVRLittleEndian, JPEGLSLossless
 
 Breaker = Callable[[bytes, random.Random], bytes]
+
+#: Bytes of the preamble with its mark, and of the element that says how long the file meta is behind it.
+_PREAMBLE: Final = 132
+_GROUP_LENGTH: Final = 12
 
 
 def _cut(data: bytes, chance: random.Random) -> bytes:
@@ -56,9 +61,14 @@ def _no_uid(film: Dataset) -> None:
     del film.SOPInstanceUID
 
 
-def _other_syntax(film: Dataset) -> None:
-    syntax = film.file_meta.TransferSyntaxUID
-    film.file_meta.TransferSyntaxUID = JPEGLSLossless if not syntax.is_encapsulated else ExplicitVRLittleEndian
+def _other_syntax(data: bytes, chance: random.Random) -> bytes:
+    """The file meta names another transfer syntax than the data set behind it has."""
+    meta = pydicom.dcmread(BytesIO(data), stop_before_pixels=True).file_meta
+    behind = data[_PREAMBLE + _GROUP_LENGTH + meta.FileMetaInformationGroupLength :]
+    meta.TransferSyntaxUID = ExplicitVRLittleEndian if meta.TransferSyntaxUID.is_encapsulated else JPEGLSLossless
+    out = BytesIO()
+    write_file_meta_info(out, meta)
+    return data[:_PREAMBLE] + out.getvalue() + behind
 
 
 def _bits(film: Dataset) -> None:
@@ -74,7 +84,7 @@ FAULTS: Final[dict[str, Breaker]] = {
     "three times the rows": _edited(_rows),
     "no pixels": _edited(_no_pixels),
     "no SOPInstanceUID": _edited(_no_uid),
-    "another transfer syntax": _edited(_other_syntax),
+    "another transfer syntax": _other_syntax,
     "77 bits stored": _edited(_bits),
 }
 

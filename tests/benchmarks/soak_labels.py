@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import hashlib
 import random
 import signal
 import time
@@ -11,7 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from tests.benchmarks import corpus
-from tests.benchmarks.soak_commands import PROGRAM, Running, call, start
+from tests.benchmarks.soak_commands import PROGRAM, Running, call, sha256, start
 
 _EARLIEST: Final = 0.2
 #: Seconds to the first output; a run that is killed before has done nothing.
@@ -46,12 +45,12 @@ def soak(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
         figures["wrong"] += [
             f"round {figures['rounds']}: {one.name} differs"
             for one, other in ((out, peace), (_evidence(out), _evidence(peace)))
-            if _sha256(one) != _sha256(other)
+            if sha256(one) != sha256(other)
         ]
         left = sorted(path.name for path in out.parent.iterdir())
         if left != sorted(path.name for path in peace.parent.iterdir()):
             figures["wrong"].append(f"round {figures['rounds']}: left in the folder: {', '.join(left)}")
-    figures["sha256 of labels"] = _sha256(peace)
+    figures["sha256 of labels"] = sha256(peace)
     return figures
 
 
@@ -89,8 +88,3 @@ def _command(source: Path, out: Path, workers: int) -> list[str]:
 
 def _evidence(out: Path) -> Path:
     return out.with_name("labels.evidence.jsonl")
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

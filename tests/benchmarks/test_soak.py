@@ -2,6 +2,7 @@
 
 import json
 import os
+from random import Random
 
 import pytest
 
@@ -34,6 +35,7 @@ def test_each_fault_is_made_and_the_original_stays(tmp_path):
     before = {path.name: path.read_bytes() for path in films}
     broken = break_files(sorted((tmp_path / "films").iterdir()), 1.0, seed=1)
     assert sorted(broken.values()) == sorted(FAULTS)
+    assert all(fault(data, Random(1)) != data for fault in FAULTS.values() for data in before.values())
     assert all((tmp_path / "films" / name).read_bytes() != before[name] for name in broken)
     assert {path.name: path.read_bytes() for path in films} == before
 
@@ -62,5 +64,5 @@ def test_a_part_in_small(words, reports, tmp_path):
 @pytest.mark.timeout(600)
 def test_films_in_small(tmp_path):
     small = ["-o", str(tmp_path), "--scale", "0", "--workers", "1", "--size", "64", "--faults", ".3"]
-    for part in (["draw"], ["films"], ["scan", "--no-pixels"]):
+    for part in (["draw"], ["films"], ["folder"], ["again"], ["scan", "--no-pixels"]):
         assert soak.main([*part, *small]) == 0

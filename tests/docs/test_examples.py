@@ -1,7 +1,9 @@
-"""The examples for clusters: their commands exist, and the SLURM jobs run as shell scripts on a small corpus."""
+"""The examples for clusters: their commands exist, the SLURM jobs run as shell scripts on a small corpus, and the pods
+of the Kubernetes files as processes with networks of their own."""
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +11,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from corpora.cli import run
+from tests.benchmarks.kubernetes import isolated
 from tests.docs.pages import commands_of
 from tests.docs.test_commands import fault
 
@@ -35,6 +39,32 @@ def test_its_commands_exist(path):
     ray = [line for line in lines(path) if line.startswith("ray start")]
     assert found or ray
     assert [fault(words) for words in found if fault(words)] == []
+
+
+def can_isolate():
+    """Whether this system lets us have a network, mounts and processes of our own."""
+    tools = all(shutil.which(name) for name in ("unshare", "nsenter", "ip"))
+    words = isolated(["sh", "-c", "ip link add pod0 type veth peer name pod1 && ip link add pods type bridge"])
+    return tools and subprocess.run(words, capture_output=True).returncode == 0
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+@pytest.mark.skipif(not can_isolate(), reason="needs Linux that lets us have a network of our own")
+def test_pods_label_over_their_cluster_and_one_that_is_killed_goes_on(tmp_path):
+    source, pods = tmp_path / "reports.csv", tmp_path / "pods"
+    rows = "".join(f"r{n},No effusion. Possible {n} mm nodule. Heart size is normal.\n" for n in range(12_000))
+    source.write_text(f"study_id,report\n{rows}")
+    words = [sys.executable, "-m", "tests.benchmarks.kubernetes", source, "-o", pods, "--kill"]
+    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True)
+    logs = {path.name: path.read_text() for path in pods.glob("*.log")}
+    assert done.returncode == 0, done.stdout + done.stderr + "".join(log[-1500:] for log in logs.values())
+    assert len(json.loads(done.stdout)["exit codes of the job"]) > 1
+    assert "before the interruption" in logs["radloop-label.log"]
+    assert not [name for name, log in logs.items() if "object store is using" in log]
+    here = tmp_path / "here.csv"
+    assert run(["label", "run", str(source), "-o", str(here), "--workers", "1"]) == 0
+    assert (pods / "radloop-data" / "labels.csv").read_bytes() == here.read_bytes()
 
 
 @pytest.mark.parametrize("path", [path for path in FILES if path.suffix == ".yaml"], ids=lambda path: path.name)

@@ -34,9 +34,9 @@ def scanned(radloop, tmp_path, key, *more):
                    "--no-pixels", *more)  # fmt: skip
 
 
-def test_remover_and_scanner_are_strangers(root):
+def test_remover_and_scanner_are_strangers(home):
     for one, other in (("deid", "scan"), ("scan", "deid")):
-        for path in (root / "corpora" / one).glob("*.py"):
+        for path in (home / "corpora" / one).glob("*.py"):
             names = [
                 name for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
                 for name in ([node.module or ""] if isinstance(node, ast.ImportFrom) else

@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+import labeler
 from labeler.base import load
 from labeler.neural.augment import REWRITES, Augmenter, augment, augment_examples
 from labeler.neural.augment_recipe import AugmentRecipe, Forms, load_recipe
@@ -24,7 +25,7 @@ LABELS = RULES.schema.labels
 AUGMENTER = Augmenter(RULES)
 ROOT = Path(__file__).resolve().parents[3]
 INVENTED = ROOT / "tests/labeler/data/invented.jsonl"
-SAMPLE = ROOT / "labeler/sample/reports.csv"
+SAMPLE = Path(labeler.__file__).parent / "sample" / "reports.csv"
 # what the rules may not know any more is no error of the rewrite
 UNREADABLE = "misspell"
 
