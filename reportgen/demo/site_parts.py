@@ -74,10 +74,9 @@ class Section:
         """The files that its figures, tables, pictures and texts were read from."""
         if self.headline:
             yield self.headline.source
-        for part in (*self.figures, *self.grids, *self.pictures, *self.pairs):
-            yield part.source
-        for grid in self.grids:
-            yield from grid.others
+        parts: list[Figure | Grid | Picture | Pair] = [*self.figures, *self.grids, *self.pictures, *self.pairs]
+        yield from (part.source for part in parts)
+        yield from (other for grid in self.grids for other in grid.others)
 
 
 @dataclass(frozen=True, slots=True)

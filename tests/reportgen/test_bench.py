@@ -315,7 +315,7 @@ def test_show_writes_pages_that_need_no_network(radloop, scored, drafts, referen
         text = page.read_text()
         assert "<script" not in text and "src=" not in text and 'href="http' not in text
         # from each figure to the run that it is of
-        links = re.findall(r'href="([^"]*)"', text)
+        links = re.findall(r'<a href="([^"]*)"', text)
         assert all((page.parent / unquote(link)).is_file() for link in links) and links
         assert page.name == "index.html" or "../mine/manifest.json" in links
     assert radloop("bench", "show", tmp_path / "runs" / "site").code == 2
