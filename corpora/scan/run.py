@@ -30,7 +30,8 @@ from corpora.scan.texts import look_for_patterns, look_for_terms
 from corpora.scan.types import WORD, Leak, Terms, plain
 
 _PICTURES: Final = (".png", ".jpg", ".jpeg")
-_SHEET: Final = "pixels.png"
+#: Pages of what was found in pixels, for the person who signs off, in the folder of a run.
+_SHEET: Final = re.compile(r"pixels(-\d+)?\.png")
 _TEXT_COLUMNS: Final = re.compile(
     r"(?i)report|text|findings?|impression|indication|history|comparison|conclusion|technique|note|comment|value"
 )
@@ -265,7 +266,7 @@ def _scan_without_pixels(task: _Task, path: Path) -> Counted:
             Leak(leak.file, leak.where, leak.kind, leak.what, study or leak.study_id)
             for leak in scan_film(path, shown, task.terms, dict(own))
         ]
-    elif path.suffix.lower() in _PICTURES and path.name != _SHEET:
+    elif path.suffix.lower() in _PICTURES and not _is_sheet(task, path):
         counts["films"] = 1
         leaks += [Leak(shown, where, "not removed", what, study) for where, what in _picture_notes(path)]
     elif (
@@ -280,6 +281,10 @@ def _scan_without_pixels(task: _Task, path: Path) -> Counted:
         counts["others"] = 1
         leaks += _scan_note(task, path, shown)
     return counts, leaks
+
+
+def _is_sheet(task: _Task, path: Path) -> bool:
+    return path.parent == task.root and _SHEET.fullmatch(path.name) is not None
 
 
 def _name_leaks(name: str, terms: Terms) -> Iterator[tuple[str, str]]:
@@ -389,7 +394,7 @@ def _text(task: _Task, text: str, column: str, running: bool) -> Iterator[tuple[
 
 def _scan_note(task: _Task, path: Path, shown: str) -> Iterable[Leak]:
     """Any other file: what of the source is in its bytes."""
-    if path.stat().st_size > _LARGE or path.name == _SHEET:
+    if path.stat().st_size > _LARGE or _is_sheet(task, path):
         return []
     text = path.read_bytes().decode("utf-8", "replace")
     found = []

@@ -48,6 +48,16 @@ def test_films_read_together_tell_what_each_tells_alone(films):
     assert together == {each for path in films.iterdir() for each in told(path)}
 
 
+def test_pages_for_the_person_who_signs_off_are_no_films(films, tmp_path):
+    names = ("pixels.png", "pixels-2.png", "images/pixels-2.png")
+    for number, name in enumerate(names):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        shutil.copy(films / f"f{3 * (number % 2)}.png", tmp_path / name)
+    result = scan(tmp_path, workers=1)
+    assert (result.files, result.others) == (1, 2)
+    assert {leak.file for leak in result.leaks} == {"images/pixels-2.png"}
+
+
 def test_where_the_program_fails_at_many_each_is_read_alone(films, tmp_path, monkeypatch):
     before = told(films)
     program = tmp_path / "tesseract"
