@@ -251,7 +251,7 @@ def test_a_checkpoint_of_other_weights_or_of_none_is_said(told, tmp_path):
     kept = checkpoint.read_bytes()
     state = torch.load(checkpoint, weights_only=True)
     state["model"].popitem()
-    for content, code in ((state, "run.changed"), ([1], "run.changed"), (None, "run.damaged")):
+    for content, code in ((state, "run.changed"), ([1], "run.damaged"), (None, "run.damaged")):
         if content is None:
             checkpoint.write_bytes(kept[: len(kept) // 2])
         else:
