@@ -62,15 +62,16 @@ def _report(film: Path, boxes: Sequence[Detection], detector: Sequence[str], whe
     if not all(source.get(name) for name in ("SOPInstanceUID", "SOPClassUID", "StudyInstanceUID")):
         raise DataError("dicom.no_uid", "the film lacks a UID that a report must name", where=str(film))
     said = repr([(box.label, box.corners, box.score) for box in boxes])
-    seeds = [str(source.SOPInstanceUID), *detector, when.isoformat(), said]
-    uid = generate_uid(entropy_srcs=[*seeds, "report"])
+    # what tracks a finding is the same whenever it is reported
+    seeds = [str(source.SOPInstanceUID), *detector, said]
+    uid = generate_uid(entropy_srcs=[*seeds, when.isoformat(), "report"])
     meta = FileMetaDataset()
     meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID = UID(_SR), uid
     meta.TransferSyntaxUID = UID(_LITTLE)
     report = FileDataset("", {}, file_meta=meta, preamble=b"\0" * 128)
     _share(report, source)
     report.SOPClassUID, report.SOPInstanceUID = _SR, uid
-    report.Modality, report.SeriesInstanceUID = "SR", generate_uid(entropy_srcs=[*seeds, "series"])
+    report.Modality, report.SeriesInstanceUID = "SR", generate_uid(entropy_srcs=[*seeds, when.isoformat(), "series"])
     report.SeriesNumber, report.InstanceNumber = 1, 1
     report.Manufacturer = "radloop"
     report.ContentDate, report.ContentTime = when.strftime("%Y%m%d"), when.strftime("%H%M%S")

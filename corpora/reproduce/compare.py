@@ -25,6 +25,8 @@ _VOLATILE: Final = frozenset({
     "bytes", "command", "commands", "config_sha256", "cpu_seconds", "created", "directory", "drawn_at", "environment",
     # where the films of a cache lie; which ones they are says its index
     "list_sha256",
+    # of a scan: of the manifest of what it saw, in which are times
+    "scanned_sha256",
     "made_at", "seconds", "versions", "wall_seconds",
 })  # fmt: skip
 #: Sets, which peft writes in no order.

@@ -77,7 +77,7 @@ def site_key(job: Job) -> Path:
 
 def scan_corpus(job: Job) -> None:
     """Look for what is left of the persons, by means of its own."""
-    from corpora.scan.run import scan
+    from corpora.scan.run import scan, write_result
 
     begun, folder, source, out = time.monotonic(), job.at(CLEAN), job.at(PHANTOMS), job.run_at(SCAN)
     pixels = job.recipe.scan_pixels
@@ -85,11 +85,13 @@ def scan_corpus(job: Job) -> None:
         "corpus", "scan", folder, "--source", source, "--key-file", job.at(KEY), "-o", out / "scan.json",
         *([] if pixels else ["--no-pixels"]),
     )  # fmt: skip
-    found = scan(folder, source=source, key_file=job.at(KEY), pixels=pixels, watch=job.watch).to_json()
-    write_json(out / "scan.json", found)
+    found = scan(folder, source=source, key_file=job.at(KEY), pixels=pixels, watch=job.watch)
+    with writing(out):
+        out.mkdir(parents=True, exist_ok=True)
+    write_result(found, out / "scan.json", command=command)
     job.manifest(
         SCAN, command, config={"pixels": pixels}, inputs=[folder / "manifest.json", source / "manifest.json"],
-        counts={"files": found["files"], "reports": found["reports"], "leaks": len(found["findings"])}, begun=begun,
+        counts={"files": found.files, "reports": found.reports, "leaks": len(found.leaks)}, begun=begun,
     )  # fmt: skip
 
 

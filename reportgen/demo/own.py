@@ -59,7 +59,7 @@ def count_reports(job: Job) -> None:
 def clean_reports(job: Job) -> None:
     """De-identify a copy of the reports, and scan it; the labels are of the reports as they were given."""
     from corpora.deid.command import deidentify
-    from corpora.scan.run import scan
+    from corpora.scan.run import scan, write_result
 
     begun, source, out, key = time.monotonic(), source_of(job), job.run_at(CLEANED), site_key(job)
     table = out / "reports.csv"
@@ -67,8 +67,8 @@ def clean_reports(job: Job) -> None:
         out.mkdir(parents=True, exist_ok=True)
     command = job.radloop("corpus", "deidentify", source, "-o", table, "--key-file", key)
     done = deidentify(source, table, key, resume=True, command=command, watch=job.watch)
-    job.radloop("corpus", "scan", table, "-o", out / "scan.json", "--no-pixels")
-    write_json(out / "scan.json", scan(table, pixels=False).to_json())
+    scanned = job.radloop("corpus", "scan", table, "-o", out / "scan.json", "--no-pixels")
+    write_result(scan(table, pixels=False), out / "scan.json", command=scanned)
     job.manifest(
         CLEANED, demo_command(job), config={}, inputs=[Path(source)], counts=dict(done.counts), begun=begun
     )  # fmt: skip

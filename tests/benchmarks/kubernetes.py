@@ -35,8 +35,6 @@ EXAMPLES: Final = ROOT / "docs" / "examples" / "kubernetes"
 _NET: Final = "10.77.0"
 _SECONDS_TO_BE_READY: Final = 240
 _SECONDS_TO_BE_DONE: Final = 900
-#: Bytes of labels of more than one chunk of reports.
-_SOME: Final = 50_000
 _PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _PROGRAMS: Final = {"radloop": "corpora.cli", "ray": "ray.scripts.scripts"}
 #: The first process of a pod: its network, its root, then the command. $1 is the pod's address, $2 its name.
@@ -226,7 +224,7 @@ class Cluster:
 
     def run_job(self, document: Mapping[str, Any], kill_when: Path | None) -> list[int]:
         """Run a job to its end, started again whenever it fails; its exit codes. It is killed once, as soon as
-        some thousand labels are in the folder ``kill_when``."""
+        it has noted labels in the folder ``kill_when``."""
         spec, codes = document["spec"], []
         while not codes or (codes[-1] and len(codes) <= spec["backoffLimit"]):
             pod = self.start(document["metadata"]["name"], spec["template"]["spec"])
@@ -240,7 +238,7 @@ class Cluster:
         deadline = time.monotonic() + _SECONDS_TO_BE_DONE
         while pod.process.poll() is None and time.monotonic() < deadline:
             self.keep()
-            if kill_when and any(path.stat().st_size > _SOME for path in kill_when.glob("*.part")):
+            if kill_when and (kill_when / "progress.json").is_file():
                 os.kill(int(pod.first), signal.SIGKILL)
                 return True
             time.sleep(0.02)

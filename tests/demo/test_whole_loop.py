@@ -101,7 +101,8 @@ def test_texts_on_the_page_are_escaped(whole, tmp_path):
     hostile = "<script>alert('1')</script> \"></p> {{ 7 * 7 }}"
     drafts.write_text("".join(json.dumps(record | {"text": hostile}) + "\n" for record in records))
     ended = start(tmp_path)
-    assert ended.wait() == 0 and "0 stages" in ended.stderr.read()
+    _, err = ended.communicate()
+    assert ended.returncode == 0 and "0 stages" in err
     text = (tmp_path / "demo" / "index.html").read_text(encoding="utf-8")
     assert "&lt;script&gt;" in text and "<script" not in text and "{{ 7 * 7 }}" in text
 
