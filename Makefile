@@ -15,14 +15,15 @@ test: $(STAMP)
 	$(PYTEST) -n 2
 
 # those outside SIDE not in parallel: some of them measure time
-SIDE := tests/docs tests/demo tests/corpora/reproduce tests/reportgen/drafting
+SIDE := tests/docs tests/demo tests/corpora/reproduce tests/reportgen/drafting tests/vision tests/labeler/neural \
+	tests/benchmarks/test_soak.py
 test-slow: $(STAMP)
 	$(PYTEST) -m slow -n 2 --dist loadfile $(SIDE)
 	$(PYTEST) -m slow $(SIDE:%=--ignore=%)
 
 # needs chromium
 test-browser: $(STAMP)
-	$(PYTEST) -m "browser and not slow"
+	$(PYTEST) -m "browser and not slow" -n 2
 
 # the wheel in an environment of its own, under the tests of the sdist: 2 GB in build/dist
 test-dist: $(STAMP)
