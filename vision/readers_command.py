@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from vision.readers_change import Change, ChangeReport
     from vision.tables import Grid
 
+    Rows = tuple[tuple[str, ...], ...]
+
 
 def readers_cli(
     table: Annotated[
@@ -67,22 +69,15 @@ def readers_cli(
 
 def reader_grids(report: ReaderReport) -> list[Grid]:
     """The tables of a report: one a pair of readers, one of all readers."""
-    from vision.tables import Grid
-
     head = ("label", "agreement", "kappa, as printed", "kappa, bootstrap")
     note = f"In brackets {100 * report.method['confidence']:g} % intervals. {report.method['bootstrap']}, " \
            f"{report.method['replicates']:,} replicates. {report.method['printed']}."  # fmt: skip
-    grids = [
-        Grid(f"pair-{number}", f"Cohen's kappa, {first} and {second}", head, _rows(rows), note)
-        for number, ((first, second), rows) in enumerate(report.pairs.items(), 1)
-    ]
-    if report.fleiss:
-        title = f"Fleiss' kappa, {report.fleiss_raters} readers an item"
-        grids.append(Grid("fleiss", title, head, _rows(report.fleiss), note))
-    return grids
+    every = f"Fleiss' kappa, {report.fleiss_raters} readers an item"
+    pairs = {names: _rows(rows) for names, rows in report.pairs.items()}
+    return _grids("", ("Cohen's kappa", every), head, pairs, _rows(report.fleiss), note)
 
 
-def _rows(found: Mapping[str, Agreement]) -> tuple[tuple[str, ...], ...]:
+def _rows(found: Mapping[str, Agreement]) -> Rows:
     from vision.tables import shown
 
     return tuple(
@@ -92,23 +87,30 @@ def _rows(found: Mapping[str, Agreement]) -> tuple[tuple[str, ...], ...]:
 
 def change_grids(change: ChangeReport, report: ReaderReport) -> list[Grid]:
     """The tables of what agreement gains: one of all readers, one a pair."""
-    from vision.tables import Grid
-
     head = ("label", "first reading", "second reading", "difference")
     note = f"Over {change.items:,} films that these readers read both times. In brackets " \
            f"{100 * report.method['confidence']:g} % intervals. {report.method['bootstrap']}, the same draws " \
            f"for both readings, {report.method['replicates']:,} replicates."  # fmt: skip
+    titles = ("What Cohen's kappa gains", f"What Fleiss' kappa gains, {len(change.readers)} readers")
+    pairs = {names: _changes(rows) for names, rows in change.pairs.items()}
+    return _grids("change-", titles, head, pairs, _changes(change.fleiss), note)
+
+
+def _grids(
+    begin: str, titles: tuple[str, str], head: tuple[str, ...], pairs: Mapping[tuple[str, str], Rows], every: Rows,
+    note: str,
+) -> list[Grid]:  # fmt: skip
+    from vision.tables import Grid
+
+    of_pair, of_all = titles
     grids = [
-        Grid(f"change-{number}", f"What Cohen's kappa gains, {first} and {second}", head, _changes(rows), note)
-        for number, ((first, second), rows) in enumerate(change.pairs.items(), 1)
+        Grid(f"{begin or 'pair-'}{number}", f"{of_pair}, {first} and {second}", head, rows, note)
+        for number, ((first, second), rows) in enumerate(pairs.items(), 1)
     ]
-    if change.fleiss:
-        title = f"What Fleiss' kappa gains, {len(change.readers)} readers"
-        grids.append(Grid("change-fleiss", title, head, _changes(change.fleiss), note))
-    return grids
+    return [*grids, Grid(f"{begin}fleiss", of_all, head, every, note)] if every else grids
 
 
-def _changes(found: Mapping[str, Change]) -> tuple[tuple[str, ...], ...]:
+def _changes(found: Mapping[str, Change]) -> Rows:
     from vision.tables import shown
 
     return tuple(

@@ -10,7 +10,7 @@ import typer
 from corpora.options import Workers
 
 if TYPE_CHECKING:
-    from corpora.scan.run import ScanResult
+    from corpora.scan.result import ScanResult
 
 _SHOWN = 50
 
@@ -38,7 +38,8 @@ def scan_cli(
     import sys
 
     from corpora.importing.progress import watching
-    from corpora.scan.run import scan, write_result
+    from corpora.scan.result import write_result
+    from corpora.scan.run import scan
 
     with watching() as watch:
         result = scan(

@@ -77,7 +77,8 @@ def site_key(job: Job) -> Path:
 
 def scan_corpus(job: Job) -> None:
     """Look for what is left of the persons, by means of its own."""
-    from corpora.scan.run import scan, write_result
+    from corpora.scan.result import write_result
+    from corpora.scan.run import scan
 
     begun, folder, source, out = time.monotonic(), job.at(CLEAN), job.at(PHANTOMS), job.run_at(SCAN)
     pixels = job.recipe.scan_pixels

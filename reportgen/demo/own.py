@@ -59,7 +59,8 @@ def count_reports(job: Job) -> None:
 def clean_reports(job: Job) -> None:
     """De-identify a copy of the reports, and scan it; the labels are of the reports as they were given."""
     from corpora.deid.command import deidentify
-    from corpora.scan.run import scan, write_result
+    from corpora.scan.result import write_result
+    from corpora.scan.run import scan
 
     begun, source, out, key = time.monotonic(), source_of(job), job.run_at(CLEANED), site_key(job)
     table = out / "reports.csv"
